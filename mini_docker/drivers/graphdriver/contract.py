@@ -1,0 +1,163 @@
+"""The graph driver's contract: where layers lie, and how a stack of them becomes one mounted root.
+
+A driver knows layers by opaque ids and one parent each. It knows nothing of images, tags,
+digests or containers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import BinaryIO, Protocol
+
+from mini_docker.drivers.availability import Availability
+
+
+class ChangeKind(IntEnum):
+    """How a path differs from the parent layer, with the Remote API's numbers."""
+
+    MODIFIED = 0
+    ADDED = 1
+    DELETED = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One path of a layer that its parent lacks, or has otherwise.
+
+    Attributes:
+        path: absolute inside the root file system; file names are bytes on Linux, kept by
+            surrogateescape.
+        kind: added, modified or deleted.
+    """
+
+    path: str
+    kind: ChangeKind
+
+
+@dataclass(frozen=True, slots=True)
+class MountedRoot:
+    """A layer opened as a whole root file system. Exactly one of the two ways to reach it is set.
+
+    Attributes:
+        descriptor: of the root directory of a *detached* mount (fsopen, fsmount): it stands in no
+            mount table, so a crash of its holder leaks nothing. The driver owns it; whoever needs
+            it for longer duplicates it. -1 when the driver gives a path.
+        path: of the root directory on the host, for drivers that cannot do that; else empty.
+    """
+
+    descriptor: int = -1
+    path: str = ""
+
+    def as_path(self) -> str:
+        """A path that opens the root directory in this process."""
+        return self.path or f"/proc/self/fd/{self.descriptor}"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOptions:
+    """What ``--storage-opt`` asks for one container's layer.
+
+    Attributes:
+        size_bytes: the most it may grow to; 0 for no limit. A driver that cannot limit raises
+            Unsupported for any other value.
+    """
+
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GraphDriverOptions:
+    """What the daemon's ``--storage-opt`` flags say to a driver: ``{"dm.basesize": "10G"}``."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+class GraphDriver(Protocol):
+    """One way to store layers.
+
+    Laws (`tests/drivers/graphdriver/contract_suite.py` holds every driver to them): a layer starts as an exact
+    image of its parent; writes through an opened layer touch that layer alone; `diff` then
+    `apply` on the same parent gives the same tree; `remove` leaves nothing of the layer;
+    after a crash at any instant `cleanup` leaves no half-made layer visible.
+
+    Every method but ``open`` and ``close`` of one layer may be called from many threads at once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The driver's name, as ``-s`` and ``docker info`` have it."""
+
+    def available(self) -> Availability:
+        """Whether it works here, found out by really mounting, not by reading lists."""
+
+    def create(self, layer_id: str, parent: str | None) -> None:
+        """Make an image layer on top of *parent* (None for an empty one).
+
+        Raises:
+            Conflict: the id exists. NotFound: the parent does not.
+        """
+
+    def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
+        """Make a container's layer; as `create`, with limits.
+
+        Raises:
+            Unsupported: a limit is asked for that this driver cannot keep.
+        """
+
+    def remove(self, layer_id: str) -> None:
+        """Forget the layer at once; freeing the space may go on in the background.
+
+        Raises:
+            NotFound: unknown id. Conflict: it is open, or another layer stands on it.
+        """
+
+    def exists(self, layer_id: str) -> bool:
+        """Whether the layer exists, whole."""
+
+    def layers(self) -> Sequence[str]:
+        """The ids of all layers."""
+
+    def open(self, layer_id: str) -> MountedRoot:
+        """Mount the layer and its ancestors as one root; opens are counted, the mount is shared.
+
+        Raises:
+            NotFound: unknown id.
+        """
+
+    def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
+        """Take over a mount that outlived an earlier daemon, in place of `open`: counts as one open.
+
+        Args:
+            descriptor: of the detached mount, now the driver's; -1 when the driver gave a path.
+        """
+
+    def close(self, layer_id: str) -> None:
+        """Give one open back; the last one unmounts (in the background where that is slow)."""
+
+    def diff(self, layer_id: str, parent: str | None) -> AbstractContextManager[BinaryIO]:
+        """The layer's changes against *parent* as a tar stream with whiteouts, in a stable order."""
+
+    def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
+        """Unpack a layer's (uncompressed) tar into the layer; the inverse of `diff`.
+
+        Returns:
+            bytes of file content that the layer added.
+
+        Raises:
+            Invalid: the archive is corrupt or hostile; the layer must then be removed.
+        """
+
+    def changes(self, layer_id: str, parent: str | None) -> list[Change]:
+        """What differs from *parent*, sorted by path."""
+
+    def size(self, layer_id: str, parent: str | None) -> int:
+        """Bytes of file content that the layer adds to *parent*."""
+
+    def status(self) -> list[tuple[str, str]]:
+        """Facts for ``docker info``, as (name, value)."""
+
+    def cleanup(self) -> None:
+        """At start: collect what a crash left. At shutdown: unmount what is idle."""

@@ -1,0 +1,272 @@
+"""What a container is, as data: libcontainer's own words for the OCI runtime configuration.
+
+Frozen values only. A spec says what shall be, in the kernel's terms; it knows nothing of images,
+names or Docker's options. It crosses to the supervisor as JSON (`to_json`, `from_json`).
+
+Source: OCI runtime specification 1.2, config.md and config-linux.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from mini_docker.errors import Invalid
+
+NAMESPACES = ("pid", "mount", "uts", "ipc", "network", "cgroup", "user", "time")
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """One namespace of the container: new, or that of another process.
+
+    Attributes:
+        kind: one of `NAMESPACES`. A kind that is not listed in the spec is shared with the host.
+        path: a /proc/PID/ns file to join; empty for a new one.
+    """
+
+    kind: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdMap:
+    """A range of ids of a user namespace."""
+
+    container_id: int
+    host_id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount inside the container, in the order in which they are made.
+
+    Attributes:
+        destination: absolute in the container.
+        type: file system type; ``bind`` for a bind mount.
+        source: device or host path.
+        options: as in fstab: ro, nosuid, noexec, nodev, bind, rbind, rprivate, rslave, size=…, …
+    """
+
+    destination: str
+    type: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node to make in /dev."""
+
+    path: str
+    kind: str  # c, b or p
+    major: int
+    minor: int
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRule:
+    """One line of the device access list. A major or minor of -1 means any."""
+
+    allow: bool
+    kind: str = "a"
+    major: int = -1
+    minor: int = -1
+    access: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Rlimit:
+    """A resource limit: ``RLIMIT_NOFILE`` and so on."""
+
+    kind: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleDevice:
+    """A block device and a number for it: a weight, or bytes or operations a second."""
+
+    major: int
+    minor: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Limits, in the OCI's units; 0 (or empty) means "not set", -1 "unlimited" where the kernel knows it.
+
+    Attributes:
+        memory_bytes, memory_reservation_bytes: hard and soft limit.
+        memory_swap_bytes: memory *and* swap together, as cgroup v1 and Docker count.
+        memory_swappiness: 0 to 100; -1 not set.
+        oom_kill_disable: v1 only.
+        cpu_shares: 2 to 262144 (v1's scale).
+        cpu_quota_us, cpu_period_us: microseconds of CPU time in each period.
+        cpuset_cpus, cpuset_mems: lists such as ``0-1,3``.
+        pids: most processes; -1 unlimited.
+        blkio_weight: 10 to 1000.
+        hugepages: page size (``2MB``) to bytes.
+    """
+
+    memory_bytes: int = 0
+    memory_reservation_bytes: int = 0
+    memory_swap_bytes: int = 0
+    memory_swappiness: int = -1
+    kernel_memory_bytes: int = 0
+    oom_kill_disable: bool = False
+    cpu_shares: int = 0
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 0
+    cpu_realtime_runtime_us: int = 0
+    cpu_realtime_period_us: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids: int = 0
+    blkio_weight: int = 0
+    blkio_weight_devices: tuple[ThrottleDevice, ...] = ()
+    blkio_read_bps: tuple[ThrottleDevice, ...] = ()
+    blkio_write_bps: tuple[ThrottleDevice, ...] = ()
+    blkio_read_iops: tuple[ThrottleDevice, ...] = ()
+    blkio_write_iops: tuple[ThrottleDevice, ...] = ()
+    hugepages: dict[str, int] = field(default_factory=dict)
+    devices: tuple[DeviceRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The five sets of capabilities(7), by name (``CAP_CHOWN``)."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """A process to run in a container: its init, or an exec.
+
+    Attributes:
+        args: the command; ``args[0]`` is looked up in the container's own PATH.
+        env: ``K=V`` words. HOME is added from the container's passwd file where absent.
+        cwd: absolute; made when it does not exist, as Docker does.
+        user: ``user[:group]`` by name or number, looked up in the container's own files; empty is root.
+        additional_groups: by name or number.
+        terminal: whether it gets one; *rows* and *columns* its first size, 0 unknown.
+        seccomp: a profile in Docker's JSON form; None runs unconfined.
+        oom_score_adj: -1000 to 1000; None leaves it.
+    """
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    additional_groups: tuple[str, ...] = ()
+    terminal: bool = False
+    rows: int = 0
+    columns: int = 0
+    capabilities: Capabilities = Capabilities()
+    rlimits: tuple[Rlimit, ...] = ()
+    no_new_privileges: bool = False
+    seccomp: dict[str, Any] | None = None
+    apparmor_profile: str = ""
+    selinux_label: str = ""
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A whole container.
+
+    Attributes:
+        root_readonly: the root file system is read-only.
+        root_propagation: shared, slave, private (default) or unbindable.
+        cgroup: path below the cgroup root, ``docker/<id>``.
+        init: run a small init of ours as PID 1, which reaps and forwards signals.
+    """
+
+    process: ProcessSpec
+    namespaces: tuple[Namespace, ...]
+    hostname: str = ""
+    domainname: str = ""
+    root_readonly: bool = False
+    root_propagation: str = "private"
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Device, ...] = ()
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    uid_map: tuple[IdMap, ...] = ()
+    gid_map: tuple[IdMap, ...] = ()
+    cgroup: str = ""
+    resources: Resources = Resources()
+    init: bool = False
+    mount_label: str = ""
+
+    def has_new(self, kind: str) -> bool:
+        """Whether the container gets a new namespace of this kind."""
+        return any(namespace.kind == kind and not namespace.path for namespace in self.namespaces)
+
+
+def to_json(value: Any) -> Any:
+    """Any value of this module as JSON-able data; `from_json` is the inverse."""
+    return dataclasses.asdict(value)
+
+
+T = typing.TypeVar("T")
+
+
+def from_json(cls: type[T], data: Any) -> T:
+    """Rebuild a value of this module from JSON data.
+
+    Raises:
+        Invalid: a field is missing, unknown or of another type; the message names it.
+    """
+    return typing.cast(T, _decode(cls, data, cls.__name__))
+
+
+def _decode(kind: Any, data: Any, where: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return data
+    if origin in (types.UnionType, typing.Union):  # only ever "T | None" here
+        return None if data is None else _decode(args[0], data, where)
+    if origin is tuple:
+        if not isinstance(data, list | tuple):
+            raise Invalid(f"{where}: expected a list, got {type(data).__name__}")
+        return tuple(_decode(args[0], item, f"{where}[{index}]") for index, item in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise Invalid(f"{where}: expected an object, got {type(data).__name__}")
+        return {key: _decode(args[1], item, f"{where}.{key}") for key, item in data.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        if not isinstance(data, dict):
+            raise Invalid(f"{where}: expected an object, got {type(data).__name__}")
+        hints = _field_types(kind)
+        unknown = data.keys() - hints.keys()
+        if unknown:
+            raise Invalid(f"{where}: unknown field {sorted(unknown)[0]!r}")
+        values = {name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()}
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise Invalid(f"{where}: {error}") from None
+    if type(data) is not kind:
+        raise Invalid(f"{where}: expected {kind.__name__}, got {type(data).__name__}")
+    return data
+
+
+@functools.cache
+def _field_types(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

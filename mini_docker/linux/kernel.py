@@ -1,0 +1,366 @@
+"""The door to the kernel: every privileged system call of mini_docker passes through here.
+
+`Kernel` is the door's shape. `LinuxKernel` is the real one and the only user of ctypes;
+`RecordingKernel` (recording.py) stands in for it in tests without root, `NarratedKernel`
+(narrated.py) says each call in words. It knows nothing of containers: whoever calls decides what
+the calls add up to.
+
+Every method raises `SyscallError` when the kernel says no. Descriptors it returns are close-on-exec.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import signal
+import struct
+from typing import Protocol
+
+from mini_docker.linux import constants as c
+from mini_docker.linux.errors import SyscallError
+
+
+class Kernel(Protocol):
+    """What mini_docker asks of Linux beyond Python's `os` module."""
+
+    # mounts, the classic way: mount(2), umount2(2), pivot_root(2)
+    def mount(self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+        """Attach a file system, or change a mount, as the flags say."""
+
+    def umount(self, target: str, flags: int = 0) -> None:
+        """Detach the mount at *target*."""
+
+    def pivot_root(self, new_root: str, put_old: str) -> None:
+        """Make *new_root* the root mount and move the old one to *put_old*."""
+
+    # mounts by descriptor: fsopen(2) and its family
+    def fsopen(self, fstype: str) -> int:
+        """A context in which a new file system instance is configured."""
+
+    def fsconfig_string(self, context: int, key: str, value: str) -> None:
+        """Set an option of the instance."""
+
+    def fsconfig_flag(self, context: int, key: str) -> None:
+        """Set an option that has no value."""
+
+    def fsconfig_fd(self, context: int, key: str, descriptor: int) -> None:
+        """Set an option to an open file."""
+
+    def fsconfig_create(self, context: int) -> None:
+        """Make the instance; its options are complete."""
+
+    def fsmount(self, context: int, attributes: int = 0) -> int:
+        """A detached mount of the instance, as the descriptor of its root."""
+
+    def open_tree(self, directory: int, path: str, flags: int) -> int:
+        """Pick a mount up by path; with OPEN_TREE_CLONE a detached copy of it."""
+
+    def move_mount(self, mount: int, directory: int, path: str) -> None:
+        """Attach a detached mount at *path* (empty: at the descriptor *directory* itself)."""
+
+    def mount_setattr(
+        self,
+        directory: int,
+        path: str,
+        flags: int,
+        attr_set: int = 0,
+        attr_clear: int = 0,
+        userns: int = 0,
+        propagation: int = 0,
+    ) -> None:
+        """Change attributes of a mount, recursively with AT_RECURSIVE."""
+
+    def openat2(self, directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+        """Open with rules for the way there, such as RESOLVE_IN_ROOT."""
+
+    # namespaces and processes
+    def clone3(self, flags: int, cgroup: int = -1) -> tuple[int, int]:
+        """Fork with namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
+
+        The child must end in exec or `os._exit`. The caller has one thread.
+        """
+
+    def unshare(self, flags: int) -> None:
+        """Leave namespaces for new ones."""
+
+    def setns(self, namespace: int, flags: int) -> None:
+        """Enter the namespaces that the descriptor stands for."""
+
+    def pidfd_open(self, pid: int) -> int:
+        """A descriptor that stands for the process, whatever becomes of its number."""
+
+    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
+        """Send a signal to exactly that process."""
+
+    def sethostname(self, name: str) -> None:
+        """Set the UTS namespace's host name."""
+
+    def setdomainname(self, name: str) -> None:
+        """Set the UTS namespace's NIS domain name."""
+
+    # privileges
+    def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int:
+        """Change or ask an attribute of the process."""
+
+    def capset(self, effective: int, permitted: int, inheritable: int) -> None:
+        """Set three of the process's capability sets, as bit masks."""
+
+    def seccomp(self, program: bytes, flags: int = 0) -> None:
+        """Load a BPF program (an array of sock_filter) as the process's system call filter."""
+
+    def setgroups(self, groups: tuple[int, ...]) -> None:
+        """Set the supplementary groups."""
+
+    def setresgid(self, gid: int) -> None:
+        """Set real, effective and saved group id."""
+
+    def setresuid(self, uid: int) -> None:
+        """Set real, effective and saved user id."""
+
+    # files whose text is an order: cgroups, /proc/sys, id maps
+    def write_file(self, path: str, value: str) -> None:
+        """Write *value* in one write(2)."""
+
+    def read_file(self, path: str) -> str:
+        """The whole text of a small file."""
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """Make a directory; one that exists is no error."""
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+
+    def mknod(self, path: str, mode: int, device: int) -> None:
+        """Make a device node, fifo or whiteout."""
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes | int = 0) -> bytes:
+        """A device's own call; returns the argument as the kernel left it."""
+
+
+# x86_64 and aarch64 agree on every number above 423; the older ones differ.
+_NUMBERS = {
+    "x86_64": {
+        "pivot_root": 155, "mount": 165, "umount2": 166, "sethostname": 170, "setdomainname": 171, "prctl": 157,
+        "capset": 126, "unshare": 272, "setns": 308, "seccomp": 317, "setgroups": 116, "setresuid": 117,
+        "setresgid": 119, "bpf": 321,
+    },
+    "aarch64": {
+        "pivot_root": 41, "mount": 40, "umount2": 39, "sethostname": 161, "setdomainname": 162, "prctl": 167,
+        "capset": 91, "unshare": 97, "setns": 268, "seccomp": 277, "setgroups": 159, "setresuid": 147,
+        "setresgid": 149, "bpf": 280,
+    },
+}  # fmt: skip
+_COMMON = {
+    "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
+}  # fmt: skip
+
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class LinuxKernel:
+    """The real door. Stateless but for the table of call numbers of this machine."""
+
+    def __init__(self) -> None:
+        machine = platform.machine()
+        self._numbers = _NUMBERS.get(machine, _NUMBERS["x86_64"]) | _COMMON
+        # PyDLL keeps the GIL during the call: a child of clone3 must own it, and most calls are
+        # shorter than giving it up would take.
+        self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
+        self._syscall.restype = ctypes.c_long
+
+    def _call(self, name: str, *arguments: object, shown: tuple[object, ...]) -> int:
+        result: int = self._syscall(ctypes.c_long(self._numbers[name]), *arguments)
+        if result < 0:
+            raise SyscallError(name, shown, ctypes.get_errno())
+        return result
+
+    def mount(self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+        self._call(
+            "mount", _path(source), _path(target), _path(fstype), ctypes.c_ulong(flags), _path(data) if data else None,
+            shown=(source, target, fstype, flags, data),
+        )  # fmt: skip
+
+    def umount(self, target: str, flags: int = 0) -> None:
+        self._call("umount2", _path(target), ctypes.c_int(flags), shown=(target, flags))
+
+    def pivot_root(self, new_root: str, put_old: str) -> None:
+        self._call("pivot_root", _path(new_root), _path(put_old), shown=(new_root, put_old))
+
+    def fsopen(self, fstype: str) -> int:
+        return self._call("fsopen", _path(fstype), ctypes.c_uint(c.FSOPEN_CLOEXEC), shown=(fstype,))
+
+    def _fsconfig(self, context: int, command: int, key: str | None, value: bytes | None, aux: int = 0) -> None:
+        self._call(
+            "fsconfig", ctypes.c_int(context), ctypes.c_uint(command), None if key is None else _path(key), value,
+            ctypes.c_int(aux), shown=(context, command, key, value, aux),
+        )  # fmt: skip
+
+    def fsconfig_string(self, context: int, key: str, value: str) -> None:
+        self._fsconfig(context, c.FSCONFIG_SET_STRING, key, _path(value))
+
+    def fsconfig_flag(self, context: int, key: str) -> None:
+        self._fsconfig(context, c.FSCONFIG_SET_FLAG, key, None)
+
+    def fsconfig_fd(self, context: int, key: str, descriptor: int) -> None:
+        self._fsconfig(context, c.FSCONFIG_SET_FD, key, None, descriptor)
+
+    def fsconfig_create(self, context: int) -> None:
+        self._fsconfig(context, c.FSCONFIG_CMD_CREATE, None, None)
+
+    def fsmount(self, context: int, attributes: int = 0) -> int:
+        return self._call(
+            "fsmount", ctypes.c_int(context), ctypes.c_uint(c.FSMOUNT_CLOEXEC), ctypes.c_uint(attributes),
+            shown=(context, attributes),
+        )  # fmt: skip
+
+    def open_tree(self, directory: int, path: str, flags: int) -> int:
+        return self._call(
+            "open_tree", ctypes.c_int(directory), _path(path), ctypes.c_uint(flags | c.OPEN_TREE_CLOEXEC),
+            shown=(directory, path, flags),
+        )  # fmt: skip
+
+    def move_mount(self, mount: int, directory: int, path: str) -> None:
+        flags = c.MOVE_MOUNT_F_EMPTY_PATH | (0 if path else c.MOVE_MOUNT_T_EMPTY_PATH)
+        self._call(
+            "move_mount", ctypes.c_int(mount), b"", ctypes.c_int(directory), _path(path), ctypes.c_uint(flags),
+            shown=(mount, directory, path),
+        )  # fmt: skip
+
+    def mount_setattr(
+        self, directory: int, path: str, flags: int, attr_set: int = 0, attr_clear: int = 0, userns: int = 0,
+        propagation: int = 0,
+    ) -> None:  # fmt: skip
+        attributes = struct.pack("QQQQ", attr_set, attr_clear, propagation, userns)
+        self._call(
+            "mount_setattr", ctypes.c_int(directory), _path(path), ctypes.c_uint(flags), attributes,
+            ctypes.c_size_t(len(attributes)), shown=(directory, path, flags, attr_set, attr_clear, propagation),
+        )  # fmt: skip
+
+    def openat2(self, directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+        how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
+        return self._call(
+            "openat2", ctypes.c_int(directory), _path(path), how, ctypes.c_size_t(len(how)),
+            shown=(directory, path, flags, mode, resolve),
+        )  # fmt: skip
+
+    def clone3(self, flags: int, cgroup: int = -1) -> tuple[int, int]:
+        pidfd = ctypes.c_int(-1)
+        into_cgroup = c.CLONE_INTO_CGROUP if cgroup >= 0 else 0
+        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size,
+        # tls, set_tid, set_tid_size, cgroup. Without a stack the child goes on as after fork.
+        arguments = struct.pack(
+            "11Q", flags | c.CLONE_PIDFD | into_cgroup, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0,
+            max(cgroup, 0),
+        )  # fmt: skip
+        pid = self._call("clone3", arguments, ctypes.c_size_t(len(arguments)), shown=(flags, cgroup))
+        return (pid, pidfd.value) if pid else (0, -1)
+
+    def unshare(self, flags: int) -> None:
+        self._call("unshare", ctypes.c_ulong(flags), shown=(flags,))
+
+    def setns(self, namespace: int, flags: int) -> None:
+        self._call("setns", ctypes.c_int(namespace), ctypes.c_int(flags), shown=(namespace, flags))
+
+    def pidfd_open(self, pid: int) -> int:
+        return self._call("pidfd_open", ctypes.c_int(pid), ctypes.c_uint(0), shown=(pid,))
+
+    def pidfd_send_signal(self, pidfd: int, number: int) -> None:
+        self._call(
+            "pidfd_send_signal", ctypes.c_int(pidfd), ctypes.c_int(number), None, ctypes.c_uint(0),
+            shown=(pidfd, number),
+        )  # fmt: skip
+
+    def sethostname(self, name: str) -> None:
+        data = os.fsencode(name)
+        self._call("sethostname", data, ctypes.c_size_t(len(data)), shown=(name,))
+
+    def setdomainname(self, name: str) -> None:
+        data = os.fsencode(name)
+        self._call("setdomainname", data, ctypes.c_size_t(len(data)), shown=(name,))
+
+    def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int:
+        return self._call(
+            "prctl", ctypes.c_int(option), ctypes.c_ulong(arg2), ctypes.c_ulong(arg3), ctypes.c_ulong(0),
+            ctypes.c_ulong(0), shown=(option, arg2, arg3),
+        )  # fmt: skip
+
+    def capset(self, effective: int, permitted: int, inheritable: int) -> None:
+        header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+        low = 0xFFFFFFFF
+        data = struct.pack(
+            "6I", effective & low, permitted & low, inheritable & low, effective >> 32, permitted >> 32,
+            inheritable >> 32,
+        )  # fmt: skip
+        self._call("capset", header, data, shown=(hex(effective), hex(permitted), hex(inheritable)))
+
+    def seccomp(self, program: bytes, flags: int = 0) -> None:
+        instructions = ctypes.create_string_buffer(program, len(program))
+        # struct sock_fprog: unsigned short len, pointer
+        filter_program = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
+        self._call(
+            "seccomp", ctypes.c_uint(c.SECCOMP_SET_MODE_FILTER), ctypes.c_uint(flags), filter_program,
+            shown=(f"<{len(program) // 8} instructions>", flags),
+        )  # fmt: skip
+
+    # The C library would send these to every thread, but a child of a bare clone3 is a stranger to it:
+    # hence the bare calls.
+    def setgroups(self, groups: tuple[int, ...]) -> None:
+        data = struct.pack(f"{len(groups)}I", *groups)
+        self._call("setgroups", ctypes.c_size_t(len(groups)), data, shown=(groups,))
+
+    def setresgid(self, gid: int) -> None:
+        self._call("setresgid", *(ctypes.c_uint(gid),) * 3, shown=(gid,))
+
+    def setresuid(self, uid: int) -> None:
+        self._call("setresuid", *(ctypes.c_uint(uid),) * 3, shown=(uid,))
+
+    def write_file(self, path: str, value: str) -> None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, value.encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise SyscallError("write_file", (path, value), error.errno or 0) from None
+
+    def read_file(self, path: str) -> str:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                return file.read().decode(errors="surrogateescape")
+        except OSError as error:
+            raise SyscallError("read_file", (path,), error.errno or 0) from None
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise SyscallError("mkdir", (path, oct(mode)), error.errno or 0) from None
+
+    def rmdir(self, path: str) -> None:
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            raise SyscallError("rmdir", (path,), error.errno or 0) from None
+
+    def mknod(self, path: str, mode: int, device: int) -> None:
+        try:
+            os.mknod(path, mode, device)
+        except OSError as error:
+            raise SyscallError("mknod", (path, oct(mode), device), error.errno or 0) from None
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes | int = 0) -> bytes:
+        try:
+            result = fcntl.ioctl(descriptor, request, argument)
+        except OSError as error:
+            raise SyscallError("ioctl", (descriptor, hex(request)), error.errno or 0) from None
+        return result if isinstance(result, bytes) else b""
+
+
+def _path(text: str) -> bytes:
+    return os.fsencode(text)
