@@ -70,16 +70,16 @@ class Lease:
 
     Attributes:
         endpoint: id of the endpoint that holds it: the network's id and the container's, joined by a driver.
-        address: with the prefix length of its subnet.
+        address: with the prefix length of its subnet; None on a network without addresses (host, none).
         gateway: where packets to elsewhere go; None when there is no way out.
-        mac_address: six bytes, ``02:42:…``, made from the address.
+        mac_address: six bytes, ``02:42:…``, made from the address; empty without one.
     """
 
     endpoint: str
     network: str
-    address: Interface
-    gateway: Address | None
-    mac_address: str
+    address: Interface | None = None
+    gateway: Address | None = None
+    mac_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
