@@ -1,0 +1,116 @@
+"""The BlobStore: a cloakroom where the ticket is the coat's own fingerprint.
+
+Layers' bytes are kept exactly as they travelled, so that what is pushed or saved later has the digest
+it came with. It knows nothing of what the blobs hold, nor who still needs them.
+
+Layout: ``<folder>/sha256/<hex>``; scratch files lie in a folder of the caller's, on the same file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO
+
+from mini_docker.errors import NotFound
+from mini_docker.graph.digest import checked_digest, hex_of
+from mini_docker.graph.durable import publish
+
+
+class BlobStore:
+    """Content by digest. Safe to use from many threads: every step is one atomic rename or unlink."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder = folder / "sha256"
+        self._scratch = scratch
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, if it is there.
+
+        Raises:
+            Invalid: *digest* is none.
+        """
+        return self._folder / hex_of(checked_digest(digest, "a blob"))
+
+    def open(self, digest: str) -> BinaryIO:
+        """The blob, to be read and closed by the caller.
+
+        Raises:
+            NotFound: no such blob.
+        """
+        try:
+            return open(self.path(digest), "rb")
+        except FileNotFoundError:
+            raise NotFound(f"no such blob: {digest}") from None
+
+    def size(self, digest: str) -> int:
+        """The blob's length in bytes.
+
+        Raises:
+            NotFound: no such blob.
+        """
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise NotFound(f"no such blob: {digest}") from None
+
+    def digests(self) -> list[str]:
+        """Of every blob."""
+        return ["sha256:" + name for name in os.listdir(self._folder)]
+
+    def spool(self) -> Spool:
+        """A blob to be, of yet unknown digest."""
+        return Spool(self._scratch)
+
+    def keep(self, spool: Spool) -> None:
+        """Let *spool*, written to its end, become a blob, durably."""
+        spool.sync()
+        publish(spool.path, self.path(spool.digest))
+
+    def discard(self, digest: str) -> Path:
+        """Make the blob vanish at once; the file returned is for the caller to unlink when it has time.
+
+        Freeing a large file may take long; a rename does not.
+        """
+        dropped = self._scratch / f"dropped-{secrets.token_hex(8)}"
+        os.rename(self.path(digest), dropped)
+        return dropped
+
+
+class Spool:
+    """A blob that is being written: counts and fingerprints what passes. Vanishes at the block's end if not kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"blob-{secrets.token_hex(8)}"
+        self._file = open(self.path, "xb")  # noqa: SIM115  # closed by __exit__
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        """Append *piece*."""
+        self._hash.update(piece)
+        self._file.write(piece)
+
+    @property
+    def digest(self) -> str:
+        """Of what was written so far."""
+        return "sha256:" + self._hash.hexdigest()
+
+    def sync(self) -> None:
+        """Make the content durable."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def reopen(self) -> BinaryIO:
+        """What was written, from its start; to be closed by the caller."""
+        self._file.flush()
+        return open(self.path, "rb")

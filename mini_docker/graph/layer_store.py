@@ -1,0 +1,379 @@
+"""The LayerStore: a rack of layers, each put there once, however many images are stacked from it.
+
+A layer is whole exactly when its record exists *and* the driver has it. It enters by unpacking while its
+digests are computed, and leaves when nobody counts on it any more: no image, no layer above, no lease,
+and no container (the driver refuses to remove what a container stands on). It knows nothing of image
+configurations, tags or registries.
+
+Layout of the folder: ``layers/<hex of chain id>.json`` (records), ``blobs/`` (see `BlobStore`), ``tmp/``.
+
+The order of files when a layer is added, so that a crash leaves at worst rubbish that `recover` knows:
+
+    driver layer ──▶ blob ──▶ record (from here on it exists)
+
+and when it is dropped:
+
+    driver layer ──▶ record ──▶ blob
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+from mini_docker.archive.compression import open_decompressing
+from mini_docker.drivers.graphdriver.contract import GraphDriver
+from mini_docker.errors import Conflict, Invalid, NotFound
+from mini_docker.graph.blob_store import BlobStore, Spool
+from mini_docker.graph.digest import hex_of
+from mini_docker.graph.durable import replace_file, sync_folder
+from mini_docker.graph.layer import INIT_SUFFIX, LAYER_PREFIX, Layer, chain_id, driver_layer, init_layer
+from mini_docker.graph.taps import Tap
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """A promise that the layers added while it lasts stay, though no image counts on them yet."""
+
+    def __init__(self) -> None:
+        self.chains: set[str] = set()
+
+
+class LayerStore:
+    """Layers by chain id, counted.
+
+    *Fixed*: the driver, the folders, ``blobs``.
+    *Persisted*: the records; everything in memory is derived from them and from the images' `acquire`.
+    *Guarded by the lock*, which is never held while anything is unpacked or deleted: the maps below.
+    A chain id in ``_busy`` belongs to one thread, which adds or drops it; others wait for the lock's bell.
+    """
+
+    def __init__(self, folder: Path, driver: GraphDriver) -> None:
+        self._driver = driver
+        self._records = folder / "layers"
+        self.scratch = folder / "tmp"
+        for path in (self._records, self.scratch):
+            path.mkdir(parents=True, exist_ok=True)
+        self.blobs = BlobStore(folder / "blobs", self.scratch)
+        self._lock = threading.Condition()
+        self._busy: set[str] = set()
+        self._layers: dict[str, Layer] = {}
+        self._references: Counter[str] = Counter()  # images whose top it is, and layers that stand on it
+        self._blob_users: Counter[str] = Counter()
+        self._leases: list[Lease] = []
+        self._orphans: set[str] = set()  # unreferenced, but the driver could not let go of them
+        for record in self._records.glob("sha256*.json"):
+            self._enter(Layer(**json.loads(record.read_bytes())))
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def get(self, chain: str) -> Layer:
+        """The layer that ends the stack.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        with self._lock:
+            layer = self._layers.get(chain)
+        if layer is None:
+            raise NotFound(f"no such layer: {chain}")
+        return layer
+
+    def chains(self) -> set[str]:
+        """The chain ids of all layers."""
+        with self._lock:
+            return set(self._layers)
+
+    @contextmanager
+    def tar(self, chain: str) -> Iterator[BinaryIO]:
+        """The layer's uncompressed tar, byte for byte the one its diff id fingerprints.
+
+        Raises:
+            NotFound: no such layer.
+        """
+        with self.blobs.open(self.get(chain).digest) as blob, open_decompressing(blob) as stream:
+            yield stream
+
+    # -- counting ---------------------------------------------------------------------------------
+
+    def acquire(self, chain: str) -> None:
+        """Count one more image on the layer.
+
+        Raises:
+            NotFound: no such layer.
+        """
+        with self._lock:
+            if chain not in self._layers:
+                raise NotFound(f"no such layer: {chain}")
+            self._references[chain] += 1
+
+    def release(self, chain: str) -> None:
+        """Count one image less; a layer that nobody counts on is dropped, and so are those below."""
+        with self._lock:
+            self._references[chain] -= 1
+        self._drop(chain)
+
+    @contextmanager
+    def lease(self) -> Iterator[Lease]:
+        """Keep every layer that is added, or found to be here already, until the block ends.
+
+        Layers added by other threads meanwhile are kept too: too many for a while is harmless, one too few is not.
+        """
+        lease = Lease()
+        with self._lock:
+            self._leases.append(lease)
+        try:
+            yield lease
+        finally:
+            with self._lock:
+                self._leases.remove(lease)
+            for chain in lease.chains:
+                self._drop(chain)
+
+    # -- adding -----------------------------------------------------------------------------------
+
+    def add(
+        self, parent: str | None, stream: BinaryIO, expected_diff_id: str | None = None,
+        expected_digest: str | None = None, media_type: str = "",
+    ) -> Layer:  # fmt: skip
+        """Unpack a layer on top of *parent*, verifying it while it streams.
+
+        With a known diff id it is one pass; without, the stream is spooled first, because the layer's
+        name is only known after its last byte. A layer that is here already is returned unread; one that
+        another thread is adding is waited for.
+
+        Raises:
+            NotFound: no such parent.
+            Invalid: the stream is corrupt or hostile, or not what was expected. Nothing of it is left.
+        """
+        with self._standing_on(parent), self.blobs.spool() as spool:
+            if expected_diff_id is None:
+                diff_id = self._spool_whole(stream, spool)
+                _check("layer blob", expected_digest, spool.digest)
+                with spool.reopen() as again:
+                    return self._add_once(parent, diff_id, spool, again, media_type)
+            tap = Tap(stream, spool.write)
+            return self._add_once(parent, expected_diff_id, spool, tap.buffered(), media_type, expected_digest, tap)
+
+    @contextmanager
+    def _standing_on(self, parent: str | None) -> Iterator[None]:
+        """Keep *parent* while something is built on it."""
+        if parent is None:
+            yield
+            return
+        self.acquire(parent)
+        try:
+            yield
+        finally:
+            self.release(parent)
+
+    @staticmethod
+    def _spool_whole(stream: BinaryIO, spool: Spool) -> str:
+        """Write all of *stream* to the spool; returns the diff id."""
+        tap = Tap(stream, spool.write)
+        fingerprint = hashlib.sha256()
+        with open_decompressing(tap.buffered()) as plain:
+            Tap(plain, fingerprint.update).drain()
+        tap.drain()
+        return "sha256:" + fingerprint.hexdigest()
+
+    def _add_once(
+        self, parent: str | None, diff_id: str, spool: Spool, stream: BinaryIO, media_type: str,
+        expected_digest: str | None = None, tap: Tap | None = None,
+    ) -> Layer:  # fmt: skip
+        chain = chain_id(parent, diff_id)
+        with self._lock:
+            self._lock.wait_for(lambda: chain not in self._busy)
+            for lease in self._leases:
+                lease.chains.add(chain)
+            if chain in self._layers:
+                return self._layers[chain]
+            self._busy.add(chain)
+        try:
+            size = self._unpack(chain, parent, diff_id, stream)
+            try:
+                if tap is not None:
+                    tap.drain()  # what follows the compressed stream's end is part of the digest
+                _check("layer blob", expected_digest, spool.digest)
+                layer = Layer(chain, diff_id, parent, size, spool.digest, media_type)
+                self._record(layer, spool)
+            except BaseException:
+                self._driver.remove(driver_layer(chain))
+                raise
+            return layer
+        finally:
+            with self._lock:
+                self._busy.discard(chain)
+                self._lock.notify_all()
+
+    def _unpack(self, chain: str, parent: str | None, diff_id: str, stream: BinaryIO) -> int:
+        """Have the driver unpack *stream*; returns the bytes it added."""
+        name, below = driver_layer(chain), None if parent is None else driver_layer(parent)
+        if self._driver.exists(name):  # without a record: left by an addition that failed to clean up
+            self._driver.remove(name)
+        fingerprint = hashlib.sha256()
+        self._driver.create(name, below)
+        try:
+            with open_decompressing(stream) as plain:
+                tap = Tap(plain, fingerprint.update)
+                size = self._driver.apply(name, below, tap.buffered())
+                tap.drain()  # padding after the archive's end is part of the diff id
+            _check("layer", diff_id, "sha256:" + fingerprint.hexdigest())
+        except BaseException:
+            self._driver.remove(name)
+            raise
+        return size
+
+    def _record(self, layer: Layer, spool: Spool) -> None:
+        """Make the layer exist: blob, then record, then memory."""
+        with self._lock:
+            self._blob_users[layer.digest] += 1  # before the blob is there, so that no drop takes it away again
+        try:
+            self.blobs.keep(spool)
+            scratch = self.scratch / f"record-{secrets.token_hex(8)}"
+            replace_file(self._record_path(layer.chain_id), json.dumps(asdict(layer)).encode(), scratch)
+        except BaseException:
+            self._forget_blob(layer.digest)
+            raise
+        with self._lock:
+            self._blob_users[layer.digest] -= 1
+            self._enter(layer)
+
+    def _enter(self, layer: Layer) -> None:
+        self._layers[layer.chain_id] = layer
+        self._blob_users[layer.digest] += 1
+        if layer.parent is not None:
+            self._references[layer.parent] += 1
+
+    def _record_path(self, chain: str) -> Path:
+        return self._records / f"sha256-{hex_of(chain)}.json"
+
+    # -- dropping ---------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Try again to drop what the driver could not let go of, after a container was removed."""
+        with self._lock:
+            orphans = list(self._orphans)
+        for chain in orphans:
+            self._drop(chain)
+
+    def _drop(self, chain: str | None) -> None:
+        """Remove the layer if nobody counts on it, then look at the one below."""
+        while chain is not None:
+            with self._lock:
+                layer = self._layers.get(chain)
+                counted = self._references[chain] > 0 or any(chain in lease.chains for lease in self._leases)
+                if layer is None or counted or chain in self._busy:
+                    return
+                self._busy.add(chain)
+                del self._layers[chain]
+                self._orphans.discard(chain)
+            dropped = False
+            try:
+                dropped = self._let_go(chain)
+                if dropped:
+                    self._record_path(chain).unlink()
+                    sync_folder(self._records)
+                    self._forget_blob(layer.digest)
+            finally:
+                with self._lock:
+                    if not dropped:
+                        self._layers[chain] = layer
+                        self._orphans.add(chain)
+                    else:
+                        self._references.pop(chain, None)
+                        if layer.parent is not None:
+                            self._references[layer.parent] -= 1
+                    self._busy.discard(chain)
+                    self._lock.notify_all()
+            chain = layer.parent if dropped else None
+
+    def _let_go(self, chain: str) -> bool:
+        """Whether the driver removed the layer, and the init layer that containers left on it."""
+        for name in (init_layer(chain), driver_layer(chain)):
+            try:
+                if self._driver.exists(name):
+                    self._driver.remove(name)
+            except Conflict as error:
+                log.info("layer %s stays for now: %s", chain, error)
+                return False
+        return True
+
+    def _forget_blob(self, digest: str) -> None:
+        dropped = None
+        with self._lock:
+            self._blob_users[digest] -= 1
+            if self._blob_users[digest] <= 0:
+                del self._blob_users[digest]
+                if self.blobs.path(digest).exists():
+                    dropped = self.blobs.discard(digest)
+        if dropped is not None:
+            dropped.unlink()
+
+    # -- after a crash ----------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Collect what a crash left. For a daemon's start: nothing else may use the store meanwhile."""
+        for rubbish in self.scratch.iterdir():
+            if rubbish.is_dir():
+                shutil.rmtree(rubbish)
+            else:
+                rubbish.unlink()
+        self._remove_unrecorded()
+        self._rebuild_missing()
+        for chain in self.chains():
+            self._drop(chain)
+        for digest in set(self.blobs.digests()) - self._blob_users.keys():
+            self.blobs.discard(digest).unlink()
+
+    def _remove_unrecorded(self) -> None:
+        """Remove the driver's image layers that have no record, upper ones first."""
+        recorded = {driver_layer(chain) for chain in self._layers}
+        rubbish = {name for name in self._driver.layers() if name.startswith(LAYER_PREFIX)}
+        rubbish = {name for name in rubbish if name.removesuffix(INIT_SUFFIX) not in recorded}
+        while rubbish:
+            removed = set()
+            for name in rubbish:
+                try:
+                    self._driver.remove(name)
+                    removed.add(name)
+                except Conflict as error:
+                    log.debug("%s", error)  # another piece of rubbish stands on it: next round
+            if not removed:
+                log.warning("layers without a record are still in use and stay: %s", ", ".join(sorted(rubbish)))
+                return
+            rubbish -= removed
+
+    def _rebuild_missing(self) -> None:
+        """Unpack again, from their blobs, the layers that the driver lost; forget those nobody counts on."""
+        present = set(self._driver.layers())
+        missing = [layer for layer in self._layers.values() if driver_layer(layer.chain_id) not in present]
+        depth = {layer.chain_id: self._depth(layer) for layer in missing}
+        for layer in sorted(missing, key=lambda layer: depth[layer.chain_id]):
+            if self._references[layer.chain_id] == 0:
+                continue  # a drop was interrupted: recover finishes it next
+            log.warning("layer %s was lost by the %s driver: unpacking it again", layer.chain_id, self._driver.name)
+            with self.blobs.open(layer.digest) as blob:
+                self._unpack(layer.chain_id, layer.parent, layer.diff_id, blob)
+
+    def _depth(self, layer: Layer) -> int:
+        depth = 0
+        while layer.parent is not None:
+            layer, depth = self._layers[layer.parent], depth + 1
+        return depth
+
+
+def _check(what: str, expected: str | None, found: str) -> None:
+    if expected is not None and expected != found:
+        raise Invalid(f"the {what} is not what it should be: its digest is {found}, expected {expected}")
