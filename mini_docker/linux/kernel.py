@@ -21,6 +21,8 @@ from typing import Protocol
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 
+LAST_DESCRIPTOR = 0xFFFFFFFF
+
 
 class Kernel(Protocol):
     """What mini_docker asks of Linux beyond Python's `os` module."""
@@ -109,6 +111,9 @@ class Kernel(Protocol):
 
     def seccomp(self, program: bytes, flags: int = 0) -> None:
         """Load a BPF program (an array of sock_filter) as the process's system call filter."""
+
+    def close_range(self, first: int, last: int = LAST_DESCRIPTOR, close_on_exec: bool = False) -> None:
+        """Close every descriptor from *first* to *last*, now or at the next exec."""
 
     def setgroups(self, groups: tuple[int, ...]) -> None:
         """Set the supplementary groups."""
@@ -303,6 +308,13 @@ class LinuxKernel:
         self._call(
             "seccomp", ctypes.c_uint(c.SECCOMP_SET_MODE_FILTER), ctypes.c_uint(flags), filter_program,
             shown=(f"<{len(program) // 8} instructions>", flags),
+        )  # fmt: skip
+
+    def close_range(self, first: int, last: int = LAST_DESCRIPTOR, close_on_exec: bool = False) -> None:
+        flags = c.CLOSE_RANGE_CLOEXEC if close_on_exec else 0
+        self._call(
+            "close_range", ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(flags),
+            shown=(first, last, close_on_exec),
         )  # fmt: skip
 
     # The C library would send these to every thread, but a child of a bare clone3 is a stranger to it:

@@ -24,13 +24,16 @@ class Stdio:
 
     Attributes:
         open_stdin: keep standard input open for an attacher; else it is at its end from the start.
-        stdin_once: close it when the first attacher leaves.
+        stdin_once: the first attacher that ends its input ends the process's.
+        attached: an attacher is awaited from the very first byte: the first call of `streams` gives
+            its socket, and nothing that the process writes before that call is lost.
         log: the json log to append output to; None to keep none.
         log_limit_bytes: start a new log file at this size, 0 never; *log_files* of them are kept.
     """
 
     open_stdin: bool = False
     stdin_once: bool = False
+    attached: bool = False
     log: Path | None = None
     log_limit_bytes: int = 0
     log_files: int = 1

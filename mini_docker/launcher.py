@@ -1,0 +1,59 @@
+"""The launcher: starts every process of ours in the same way, so that all of them run the same code.
+
+Python's ``-I -S`` starts an interpreter in a third of the time, and it ignores PYTHONPATH and the
+user's site folder, which a daemon that runs as root must not trust. What is lost thereby, where
+our package lies, the launcher hands over itself. A learner's overlay (labs) travels the same way.
+
+Run as a file (``python -I -S launcher.py ROLE …``) it is the first code of such a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+OVERLAY_VARIABLE = "MINI_DOCKER_OVERLAY"
+"""Names a folder whose modules lie over ours (`mini_docker.lab.overlay`)."""
+
+ROLES = {
+    "supervisor": ("mini_docker.supervisor.main", "main"),
+    "daemon": ("mini_docker.daemon.bootstrap", "main"),
+    "runc": ("mini_docker.runc.main", "main"),
+}
+"""Role of a process → the module and function that it runs."""
+
+
+def command(role: str, *args: str) -> list[str]:
+    """The argv that starts a process of ours in *role*."""
+    paths = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    paths += [path for path in sys.path if path.endswith("site-packages") and path not in paths]
+    return [sys.executable, "-I", "-S", os.path.abspath(__file__), os.pathsep.join(paths), role, *args]
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a process: nothing of the caller's but what it needs."""
+    kept = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", OVERLAY_VARIABLE)
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def run(argv: list[str]) -> int:
+    """Be the process: *argv* is what `command` made, after the launcher's own file name."""
+    paths, role, *args = argv
+    # Python put the launcher's own folder first; our package's modules must not shadow others.
+    sys.path[:1] = []
+    sys.path.extend(paths.split(os.pathsep))
+    install_overlay()
+    module, function = ROLES[role]
+    return int(getattr(__import__(module, fromlist=[function]), function)(args) or 0)
+
+
+def install_overlay() -> None:
+    """Lay the learner's modules over ours, if a learner asked for it."""
+    if os.environ.get(OVERLAY_VARIABLE):
+        from mini_docker.lab.overlay import install
+
+        install(os.environ[OVERLAY_VARIABLE])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""The dialogue between the two halves of a container's birth: parent and init.
+
+They sit at the ends of a socket pair and say typed messages in a fixed order:
+
+    parent                                       init
+    clone3 ──────────────────────────────────▶   (born in its new namespaces)
+    cgroup, id maps        ── Placed ───────▶
+                          ◀── Sandboxed ─────    joined namespaces, netlink socket [its descriptor]
+    (network is joined                           picks up mounts, pivot_root, attaches them,
+     meanwhile)                                  masks, terminal
+                          ◀── Terminal ──────    the terminal's master [its descriptor], if it has one
+                          ◀── Ready ─────────    parked
+    start wanted           ── Proceed ──────▶
+                                                 privileges dropped, execve: the socket closes by itself
+                          ◀── (end of file) ─    = the command runs
+
+At any point init may say Failed instead, and ends. An end of file in place of Ready means that
+init was killed; in place of Placed or Proceed, that the parent was: init then ends too.
+
+This module knows the words and their wire form, not what they are about.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
+
+MAX_MESSAGE_BYTES = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Parent: you are in your cgroup, and your id maps are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandboxed:
+    """Init: my namespaces are complete; here is a netlink socket opened in my network, if it is mine alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Init: here is the master of the terminal that I opened on the container's own devpts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Init: all is made, I wait for your word to execute the command.
+
+    Attributes:
+        warnings: what this kernel could not do, a sentence each.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Parent: execute it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Init: I can't, and end.
+
+    Attributes:
+        message: why, in one sentence.
+        exit_code: 126 or 127 when it was the command that could not be executed; else 0.
+        kind: name of the error's class.
+    """
+
+    message: str
+    exit_code: int = 0
+    kind: str = "MiniDockerError"
+
+    def error(self) -> MiniDockerError:
+        """The failure as an error to raise in the parent."""
+        if self.exit_code:
+            return CannotExecute(self.message, self.exit_code)
+        return ERRORS_BY_NAME.get(self.kind, MiniDockerError)(self.message)
+
+
+Message = Placed | Sandboxed | Terminal | Ready | Proceed | Failed
+_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Placed, Sandboxed, Terminal, Ready, Proceed, Failed)}
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a new dialogue; message borders are kept, descriptors can travel along."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def say(end: socket.socket, message: Message, *descriptors: int) -> None:
+    """Say *message*, handing copies of *descriptors* over.
+
+    Raises:
+        OSError: the other half is gone.
+    """
+    data = json.dumps([type(message).__name__, asdict(message)]).encode()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message of {len(data)} bytes is more than the dialogue carries")
+    socket.send_fds(end, [data], list(descriptors))
+
+
+def hear(end: socket.socket) -> tuple[Message | None, list[int]]:
+    """The next message and the descriptors that came with it; None at the end of the dialogue.
+
+    Raises:
+        BlockingIOError: the socket does not block and nothing has been said yet.
+    """
+    try:
+        data, descriptors, _, _ = socket.recv_fds(end, MAX_MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None, []
+    if not data:
+        return None, []
+    name, fields = json.loads(data)
+    if "warnings" in fields:
+        fields["warnings"] = tuple(fields["warnings"])
+    return _MESSAGES[name](**fields), descriptors

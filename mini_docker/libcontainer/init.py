@@ -1,0 +1,308 @@
+"""The init half: what a newborn does inside its namespaces until it executes the command.
+
+It is a fork of its parent, so it has the whole library in memory, and after the pivot it must
+load nothing more: the files that it would read are the container's. It speaks with the parent
+through the dialogue alone and never returns.
+
+It knows its spec, and nothing of images, networks or who wants it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from mini_docker.errors import CannotExecute, MiniDockerError
+from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, users
+from mini_docker.libcontainer.capabilities import number
+from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
+from mini_docker.libcontainer.dialogue import Failed, Placed, Proceed, Ready, Sandboxed, Terminal, hear, say
+from mini_docker.linux import constants as c
+from mini_docker.linux.kernel import Kernel
+
+NETLINK_ROUTE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """All that a container's init is told at birth.
+
+    Attributes:
+        spec: what the container is.
+        root: descriptor of its root mount, or -1; then *root_path* says where it lies on the host.
+        seccomp: the compiled filter; empty for none.
+        stage: an existing empty directory of the host, for the pivot.
+        last_capability: the highest capability number of this kernel.
+        narration: descriptor that takes narrated sentences, or -1.
+    """
+
+    spec: ContainerSpec
+    root: int
+    root_path: str
+    seccomp: bytes
+    stage: str
+    last_capability: int
+    narration: int = -1
+
+
+Stdio = tuple[int, int, int]
+"""Descriptors for standard input, output and error."""
+
+
+def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
+    """Become the container's init. *stdio* is None when it gets a terminal."""
+    _speak_failures(dialogue, lambda: _init(kernel, birth, dialogue, stdio))
+
+
+def run_exec(
+    kernel: Kernel, process: ProcessSpec, seccomp: bytes, last_capability: int, target: tuple[int, int],
+    dialogue: socket.socket, stdio: Stdio | None,
+) -> NoReturn:  # fmt: skip
+    """Become a further process of a running container.
+
+    Args:
+        target: pidfd of the container's init, and CLONE_NEW* flags of the namespaces to enter.
+    """
+    _speak_failures(dialogue, lambda: _exec(kernel, process, seccomp, last_capability, target, dialogue, stdio))
+
+
+def _speak_failures(dialogue: socket.socket, live: Callable[[], NoReturn]) -> NoReturn:
+    """Live; whatever goes wrong becomes one word to the parent, and the end."""
+    gc.disable()
+    try:
+        live()
+    except CannotExecute as error:
+        _last_word(dialogue, Failed(str(error), error.exit_code))
+    except MiniDockerError as error:
+        _last_word(dialogue, Failed(str(error), kind=type(error).__name__))
+    except BaseException as error:
+        # No traceback: formatting one would read source files, by now the container's.
+        _last_word(dialogue, Failed(f"{type(error).__name__}: {error}"))
+    os._exit(executable.NOT_FOUND)
+
+
+def _last_word(dialogue: socket.socket, failure: Failed) -> NoReturn:
+    try:
+        say(dialogue, failure)
+    finally:
+        os._exit(failure.exit_code or 1)
+
+
+def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
+    spec, process = birth.spec, birth.spec.process
+    _forget_the_parent(kernel)
+    _expect(dialogue, Placed)
+    if spec.has_new("user"):
+        # Until now an overflow user outside; from here root of the new user namespace.
+        kernel.setresgid(0)
+        kernel.setresuid(0)
+    plan = namespaces.plan(spec)
+    for path, flag in plan.init_joins:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        kernel.setns(descriptor, flag)
+        os.close(descriptor)
+    if plan.init_unshares:
+        kernel.unshare(plan.init_unshares)
+    if spec.hostname:
+        kernel.sethostname(spec.hostname)
+    if spec.domainname:
+        kernel.setdomainname(spec.domainname)
+    _show_sandbox(spec, dialogue)
+
+    maker = rootfs.RootfsMaker(kernel, rootfs.plan(spec), birth.stage)
+    maker.pick_up()
+    maker.pivot(birth.root, birth.root_path)
+    maker.attach()
+    for key, value in spec.sysctls.items():
+        kernel.write_file("/proc/sys/" + key.replace(".", "/"), value)
+    os.setsid()
+    slave = -1
+    if process.terminal:
+        slave = _send_terminal(kernel, process, dialogue, bind=spec.has_new("mount"))
+    warnings = privileges.confine(kernel, process)
+    maker.protect()
+    _make_cwd(process.cwd)
+    _become(kernel, process, birth.seccomp, birth.last_capability, dialogue, stdio, slave, warnings, spec.init)
+
+
+def _exec(
+    kernel: Kernel, process: ProcessSpec, seccomp: bytes, last_capability: int, target: tuple[int, int],
+    dialogue: socket.socket, stdio: Stdio | None,
+) -> NoReturn:  # fmt: skip
+    _forget_the_parent(kernel)
+    _expect(dialogue, Placed)
+    pidfd, flags = target
+    # All at once, and the user namespace takes effect first, as the kernel sees to.
+    if flags:
+        kernel.setns(pidfd, flags)
+    if flags & c.CLONE_NEWUSER:
+        kernel.setresgid(0)
+        kernel.setresuid(0)
+    os.setsid()
+    slave = _send_terminal(kernel, process, dialogue, bind=False) if process.terminal else -1
+    warnings = privileges.confine(kernel, process)
+    _become(kernel, process, seccomp, last_capability, dialogue, stdio, slave, warnings, reap=False)
+
+
+def _become(
+    kernel: Kernel, process: ProcessSpec, seccomp: bytes, last_capability: int, dialogue: socket.socket,
+    stdio: Stdio | None, slave: int, warnings: tuple[str, ...], reap: bool,
+) -> NoReturn:  # fmt: skip
+    """The common end of both lives: park, then drop every privilege and execute the command."""
+    identity = users.look_up(process.user, process.additional_groups, _text("/etc/passwd"), _text("/etc/group"))
+    plan = privileges.plan(process, identity, seccomp)
+    plan, cut = privileges.cut_to_attainable(plan, may_raise=bool(process.rlimits) and _may_raise_limits())
+    env = environment(process, identity.home)
+
+    say(dialogue, Ready((*warnings, *cut)))
+    _expect(dialogue, Proceed)
+
+    if slave >= 0:
+        console.take_terminal(kernel, slave, identity.uid)
+    elif stdio is not None:
+        _take_stdio(stdio, identity.uid)
+    kernel.close_range(3, close_on_exec=True)
+    os.umask(0o022)
+    privileges.drop(kernel, plan, last_capability)
+    _enter(process.cwd)
+    if reap:
+        _reap_for_child(kernel, dialogue)
+    path = executable.find(process.args, process.env)
+    # Else the command would outlive whoever reaps it; set last, for a change of user clears it.
+    kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        os.execve(path, process.args, env)
+    except OSError as error:
+        raise executable.explain(process.args[0], error) from None
+
+
+def environment(process: ProcessSpec, home: str) -> dict[str, str]:
+    """The command's environment: its own words and nothing of ours, with HOME where it is absent."""
+    env = dict(word.split("=", 1) for word in process.env if "=" in word)
+    env.setdefault("HOME", home)
+    return env
+
+
+def _forget_the_parent(kernel: Kernel) -> None:
+    """Undo what a fork of our interpreter brings along, and hide its memory from the container."""
+    kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(caught, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _expect(dialogue: socket.socket, word: type[Placed] | type[Proceed]) -> None:
+    message, _ = hear(dialogue)
+    if message is None:
+        os._exit(1)  # the parent is gone, nobody is left to tell
+    if not isinstance(message, word):
+        raise MiniDockerError(f"the parent said {message} where {word.__name__} was due")
+
+
+def _show_sandbox(spec: ContainerSpec, dialogue: socket.socket) -> None:
+    if not spec.has_new("network"):
+        say(dialogue, Sandboxed())
+        return
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
+        say(dialogue, Sandboxed(), netlink.fileno())
+
+
+def _send_terminal(kernel: Kernel, process: ProcessSpec, dialogue: socket.socket, bind: bool) -> int:
+    master, slave, path = console.open_terminal(kernel)
+    if process.rows and process.columns:
+        console.set_size(kernel, slave, process.rows, process.columns)
+    if bind:
+        console.bind_console(kernel, path)
+    say(dialogue, Terminal(), master)
+    os.close(master)
+    return slave
+
+
+def _take_stdio(stdio: Stdio, uid: int) -> None:
+    for target, descriptor in enumerate(stdio):
+        # A user other than root may open /dev/stdout by name only if the pipe is its own. Never a
+        # device: the owner of the host's /dev/null is not ours to change.
+        if uid and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.fchown(descriptor, uid, -1)
+        os.dup2(descriptor, target)
+
+
+def _make_cwd(cwd: str) -> None:
+    """Docker makes the working directory where an image lacks it."""
+    try:
+        os.makedirs(cwd, 0o755, exist_ok=True)
+    except OSError as error:
+        raise MiniDockerError(f"working directory {cwd}: {os.strerror(error.errno or 0).lower()}") from None
+
+
+def _enter(cwd: str) -> None:
+    try:
+        os.chdir(cwd)
+        # A working directory outside the root (CVE-2024-21626: one reached through a leaked
+        # descriptor) has no path in it.
+        outside = not os.getcwd().startswith("/")
+    except FileNotFoundError:
+        raise MiniDockerError(f"working directory {cwd} does not exist in the container") from None
+    except OSError as error:
+        raise MiniDockerError(f"working directory {cwd}: {os.strerror(error.errno or 0).lower()}") from None
+    if outside:
+        raise MiniDockerError(f"working directory {cwd} is outside of the container's root")
+
+
+def _reap_for_child(kernel: Kernel, dialogue: socket.socket) -> None:
+    """``--init``: stay as PID 1, pass signals on and reap orphans; return only in the child.
+
+    PID 1 of a namespace gets no signal that it has no handler for, and must reap every orphan: few
+    commands are written for that.
+    """
+    caught = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, caught)
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.setpgid(0, 0)
+        return
+    dialogue.close()
+    kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+    while True:
+        arrived = signal.sigwait(caught)
+        if arrived != signal.SIGCHLD:
+            os.kill(child, arrived)
+            continue
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+                os._exit(code if code >= 0 else 128 - code)
+
+
+def _may_raise_limits() -> bool:
+    for line in _text("/proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> number("CAP_SYS_RESOURCE") & 1)
+    return False
+
+
+def _text(path: str) -> str:
+    """A file of the container, as far as it has one; no device, fifo or endless file may stop us here."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return os.read(descriptor, 1 << 20).decode(errors="surrogateescape")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,154 @@
+"""The parent half: gives birth to a container's init, or to a further process, and places it.
+
+It has two users, the supervisor and the OCI runtime command. After `bear` or `bear_exec` each
+listens to the dialogue in its own way: the first from an event loop, the second by blocking.
+
+The caller is single-threaded: it forks, and it enters other pid namespaces for a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from mini_docker.libcontainer import dialogue, namespaces
+from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
+from mini_docker.libcontainer.init import Birth, Stdio, run_exec, run_init
+from mini_docker.linux import constants as c
+from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.kernel import Kernel
+
+Place = Callable[[int], None]
+"""Moves a pid into the container's cgroups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newborn:
+    """A process that was just born, and the parent's end of the dialogue with it. The caller owns both descriptors."""
+
+    pid: int
+    pidfd: int
+    dialogue: socket.socket
+
+
+class Parent:
+    """Clones, writes id maps, places into cgroups.
+
+    Args:
+        kernel: the door.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def bear(self, birth: Birth, stdio: Stdio | None, place: Place, cgroup: int = -1) -> Newborn:
+        """Give birth to a container's init and place it; it goes on by itself until it parks.
+
+        Args:
+            stdio: the child's three streams; None when it opens a terminal.
+            place: called with the pid unless *cgroup* does the same.
+            cgroup: descriptor of a cgroup v2 directory to be born into, or -1.
+        """
+        plan = namespaces.plan(birth.spec)
+
+        def live(end: socket.socket) -> NoReturn:
+            run_init(self._kernel, birth, end, stdio)
+
+        keep = (birth.root, birth.narration, *(stdio or ()))
+        newborn = self._clone(plan.clone_flags, plan.parent_joins, cgroup, live, keep)
+        self._place(newborn, place, cgroup, birth.spec)
+        return newborn
+
+    def bear_exec(
+        self, process: ProcessSpec, seccomp: bytes, last_capability: int, target_pidfd: int, target_pid: int,
+        spec: ContainerSpec, stdio: Stdio | None, place: Place, cgroup: int = -1,
+    ) -> Newborn:  # fmt: skip
+        """Give birth to a further process of the container whose init is *target_pid*."""
+        flags = joinable_flags(spec)
+
+        def live(end: socket.socket) -> NoReturn:
+            run_exec(self._kernel, process, seccomp, last_capability, (target_pidfd, flags), end, stdio)
+
+        joins = ((f"/proc/{target_pid}/ns/pid", c.CLONE_NEWPID),)
+        newborn = self._clone(0, joins, cgroup, live, (target_pidfd, *(stdio or ())))
+        self._place(newborn, place, cgroup, None)
+        return newborn
+
+    def _clone(
+        self, flags: int, joins: Iterable[tuple[str, int]], cgroup: int, live: Callable[[socket.socket], NoReturn],
+        keep: Iterable[int],
+    ) -> Newborn:  # fmt: skip
+        ours, theirs = dialogue.pair()
+        joined = 0
+        try:
+            for path, flag in joins:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                self._kernel.setns(descriptor, flag)
+                os.close(descriptor)
+                joined |= flag
+            pid, pidfd = self._kernel.clone3(flags, cgroup)
+            if pid == 0:
+                # Other containers' pipes must not be held open in here while it is parked.
+                _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
+                live(theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            if joined & c.CLONE_NEWPID:
+                self._kernel.setns(self._own_pid_namespace, c.CLONE_NEWPID)
+        return Newborn(pid, pidfd, ours)
+
+    def _place(self, newborn: Newborn, place: Place, cgroup: int, spec: ContainerSpec | None) -> None:
+        try:
+            if cgroup < 0:
+                place(newborn.pid)
+            if spec is not None and spec.has_new("user"):
+                self._write_id_maps(newborn.pid, spec)
+            dialogue.say(newborn.dialogue, dialogue.Placed())
+        except BaseException:
+            bury(self._kernel, newborn)
+            raise
+
+    def _write_id_maps(self, pid: int, spec: ContainerSpec) -> None:
+        self._kernel.write_file(f"/proc/{pid}/uid_map", _id_map(spec.uid_map))
+        self._kernel.write_file(f"/proc/{pid}/gid_map", _id_map(spec.gid_map))
+
+
+def bury(kernel: Kernel, newborn: Newborn) -> None:
+    """End a process that shall not live, and release what stood for it."""
+    newborn.dialogue.close()
+    try:
+        kernel.pidfd_send_signal(newborn.pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, newborn.pidfd, os.WEXITED)
+    except (SyscallError, ChildProcessError):
+        pass  # it was faster
+    os.close(newborn.pidfd)
+
+
+def joinable_flags(spec: ContainerSpec) -> int:
+    """The namespaces, other than pid and time, that set the container apart from the host."""
+    flags = 0
+    for namespace in spec.namespaces:
+        if namespace.kind not in ("pid", "time"):
+            flags |= c.NAMESPACE_FLAGS[namespace.kind]
+    return flags
+
+
+def _close_all_but(kernel: Kernel, keep: set[int]) -> None:
+    first = 0
+    for descriptor in sorted(keep - {-1}):
+        if descriptor > first:
+            kernel.close_range(first, descriptor - 1)
+        first = descriptor + 1
+    kernel.close_range(first)
+
+
+def _id_map(maps: tuple[IdMap, ...]) -> str:
+    return "".join(f"{entry.container_id} {entry.host_id} {entry.size}\n" for entry in maps)

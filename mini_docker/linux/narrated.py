@@ -1,0 +1,89 @@
+"""A kernel door that says each call in words, then makes it: `run --narrate` and the labs listen to it.
+
+It knows how to describe a system call and nothing of why it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.kernel import Kernel
+
+WORDS: dict[str, tuple[str, str]] = {
+    "mount": ("attach a file system or change how a mount behaves", "mount(2)"),
+    "umount": ("detach a mount", "umount(2)"),
+    "pivot_root": ("make this mount the root; the host's old root is now only a mount below it", "pivot_root(2)"),
+    "fsopen": ("ask for a new file system instance", "fsopen(2)"),
+    "fsconfig_string": ("set an option of the instance", "fsconfig(2)"),
+    "fsconfig_flag": ("set an option of the instance", "fsconfig(2)"),
+    "fsconfig_fd": ("set an option of the instance to an open file", "fsconfig(2)"),
+    "fsconfig_create": ("make the instance", "fsconfig(2)"),
+    "fsmount": ("mount the instance nowhere: only this descriptor reaches it", "fsmount(2)"),
+    "open_tree": ("pick up a mount by its path", "open_tree(2)"),
+    "move_mount": ("attach the detached mount here", "move_mount(2)"),
+    "mount_setattr": ("change a mount's attributes, such as read-only", "mount_setattr(2)"),
+    "openat2": ("open a path under rules for the way there", "openat2(2)"),
+    "clone3": ("fork a child into new namespaces", "clone3(2), namespaces(7)"),
+    "unshare": ("leave a namespace for a new one", "unshare(2), namespaces(7)"),
+    "setns": ("enter an existing namespace", "setns(2), namespaces(7)"),
+    "pidfd_open": ("get a descriptor that stands for a process", "pidfd_open(2)"),
+    "pidfd_send_signal": ("send a signal to exactly that process", "pidfd_send_signal(2)"),
+    "sethostname": ("set the host name of this UTS namespace", "sethostname(2), uts_namespaces(7)"),
+    "setdomainname": ("set the domain name of this UTS namespace", "setdomainname(2), uts_namespaces(7)"),
+    "prctl": ("change an attribute of this process", "prctl(2)"),
+    "capset": ("give up all capabilities but these", "capset(2), capabilities(7)"),
+    "seccomp": ("filter this process's system calls from now on", "seccomp(2)"),
+    "setgroups": ("set the supplementary groups", "setgroups(2)"),
+    "setresgid": ("become this group for good", "setresgid(2)"),
+    "setresuid": ("become this user for good", "setresuid(2)"),
+    "close_range": ("let no descriptor of ours live past the exec", "close_range(2)"),
+    "write_file": ("give the kernel an order through a file", "cgroups(7), proc(5)"),
+    "read_file": ("ask the kernel through a file", "cgroups(7), proc(5)"),
+    "mkdir": ("make a directory (in a cgroup hierarchy: a group)", "mkdir(2), cgroups(7)"),
+    "rmdir": ("remove a directory (in a cgroup hierarchy: a group)", "rmdir(2), cgroups(7)"),
+    "mknod": ("make a device node", "mknod(2)"),
+    "ioctl": ("tell a device something of its own", "ioctl(2)"),
+}
+"""Method of the kernel door → what it does in words, and the manual page."""
+
+
+class NarratedKernel:
+    """Stands in the door of `Kernel`, before the real one.
+
+    Args:
+        kernel: makes the calls.
+        say: takes each sentence, without a newline.
+        who: begins each sentence: which half of the dialogue speaks.
+    """
+
+    def __init__(self, kernel: Kernel, say: Callable[[str], None], who: str = "") -> None:
+        self._kernel = kernel
+        self._say = say
+        self._who = who
+
+    def door(self) -> Kernel:
+        """This object, as the type checker should see it."""
+        return cast(Kernel, self)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._kernel, name)
+        words, page = WORDS[name]
+
+        def narrated(*args: Any, **kwargs: Any) -> Any:
+            shown = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
+            try:
+                result = call(*args, **kwargs)
+            except SyscallError as error:
+                self._say(f"{self._who}{name}({shown}) = {error}  # {words}; {page}")
+                raise
+            ending = "" if result is None else f" = {_shown(result)}"
+            self._say(f"{self._who}{name}({shown}){ending}  # {words}; {page}")
+            return result
+
+        return narrated
+
+
+def _shown(value: Any) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) else repr(value)

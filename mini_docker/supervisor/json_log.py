@@ -1,0 +1,194 @@
+"""The json log: a container's diary, one JSON object a line, in the format of Docker's json-file driver.
+
+``encode_entry`` makes a line for the writer; `JsonLogReader` reads a diary that is still being written,
+may have been continued in a new volume (rotation), and may end in the middle of a line (a crash, a full
+disk). It knows files and lines, and nothing of containers, sockets or who writes.
+
+Source: Docker's ``daemon/logger/jsonfilelog``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from pathlib import Path
+
+from mini_docker.remote_api import STDERR, STDOUT
+
+_STREAMS = {STDOUT: "stdout", STDERR: "stderr"}
+_NUMBERS = {name: number for number, name in _STREAMS.items()}
+
+_BLOCK = 1 << 16
+_NANO = 10**9
+
+MAX_LINE_BYTES = 16 * 1024
+"""A longer line of output becomes several entries; only the last of them ends with a newline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: a line of output, or a piece of a long or unfinished one.
+
+    Attributes:
+        stream: STDOUT or STDERR.
+        line: what was written; bytes that are not UTF-8 became U+FFFD, as in Docker.
+        time: RFC 3339 with nine digits of nanoseconds, UTC: sorts as text.
+    """
+
+    stream: int
+    line: bytes
+    time: str
+
+
+def encode_entry(stream: int, line: bytes, nanoseconds: int) -> bytes:
+    """One entry as its line in the file, newline included.
+
+    Args:
+        stream: STDOUT or STDERR.
+        line: one line of output with its newline, or a piece of one.
+        nanoseconds: since the epoch.
+    """
+    text = encode_basestring(line.decode(errors="replace"))
+    return f'{{"log":{text},"stream":"{_STREAMS[stream]}","time":"{log_time(nanoseconds)}"}}\n'.encode()
+
+
+def decode_entry(line: bytes) -> Entry | None:
+    """The inverse of `encode_entry`; None for a line that is none (torn by a crash)."""
+    try:
+        data = json.loads(line)
+        return Entry(_NUMBERS[data["stream"]], data["log"].encode(errors="replace"), data["time"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def log_time(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as ``2014-08-20T17:03:05.120000000Z``."""
+    seconds, rest = divmod(nanoseconds, _NANO)
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+class JsonLogReader:
+    """Reads one container's log from a chosen place to its end, again and again as it grows.
+
+    Args:
+        path: the newest file; ``path.1`` is the one before it, and so on.
+        tail: begin so many entries before the end; None begins at the beginning.
+
+    Laws: every whole entry after the start is given exactly once and in order, whatever is appended or
+    rotated between two calls of `read` (as long as the volume being read is kept); a torn line is
+    skipped; a line without its newline is kept until the newline comes.
+
+    One thread's own; it holds a descriptor until `close`.
+    """
+
+    def __init__(self, path: Path, tail: int | None = None) -> None:
+        self._path = path
+        self._file = -1
+        self._rest = b""
+        self._waiting: list[Path] = []  # older volumes still to be read, oldest last
+        volumes = self._volumes()
+        if tail is None:
+            self._waiting = volumes
+        else:
+            self._start_at_tail(volumes, max(tail, 0))
+
+    def read(self) -> Iterator[Entry]:
+        """Every entry that is there now and was not given before."""
+        while self._file >= 0 or self._open_next():
+            # Look before reading: what an older volume holds then is all that it will ever hold.
+            older = self._has_newer()
+            while block := os.read(self._file, _BLOCK):
+                lines = (self._rest + block).split(b"\n")
+                self._rest = lines.pop()
+                for line in lines:
+                    entry = decode_entry(line)
+                    if entry is not None:
+                        yield entry
+            if older:
+                self.close()
+            elif not self._has_newer():
+                return
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._rest = b""
+
+    def _volumes(self) -> list[Path]:
+        """All files of the log, newest first."""
+        volumes = [self._path]
+        while (older := Path(f"{self._path}.{len(volumes)}")).exists():
+            volumes.append(older)
+        return volumes
+
+    def _open_next(self) -> bool:
+        path = self._waiting.pop() if self._waiting else self._path
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _has_newer(self) -> bool:
+        """Whether the open file is an older volume, or has just become one; notes the ones after it."""
+        if not self._waiting:
+            mine = os.fstat(self._file)
+            for volume in self._volumes():
+                try:
+                    if os.path.samestat(os.stat(volume), mine):
+                        break
+                except FileNotFoundError:
+                    continue
+                self._waiting.append(volume)
+        return bool(self._waiting)
+
+    def _start_at_tail(self, volumes: list[Path], wanted: int) -> None:
+        for index, volume in enumerate(volumes):
+            try:
+                descriptor = os.open(volume, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            offset, found = _tail_offset(descriptor, wanted)
+            wanted -= found
+            if wanted > 0 and index < len(volumes) - 1:
+                os.close(descriptor)
+                continue
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            self._file = descriptor
+            self._waiting = volumes[:index]
+            return
+
+
+def _tail_offset(descriptor: int, wanted: int) -> tuple[int, int]:
+    """Where the last *wanted* whole lines of a file begin, and how many there are (at most *wanted*)."""
+    position = os.lseek(descriptor, 0, os.SEEK_END)
+    if wanted == 0:
+        # Follow from here; an unfinished last line was begun before and is left out.
+        return position, 0
+    found = -1  # the newline that ends the last line begins none
+    while position > 0:
+        length = min(_BLOCK, position)
+        position -= length
+        block = os.pread(descriptor, length, position)
+        count = block.count(b"\n")
+        if found + count >= wanted:
+            end = len(block)
+            while True:
+                end = block.rindex(b"\n", 0, end)
+                found += 1
+                if found == wanted:
+                    return position + end + 1, wanted
+        found += count
+    return 0, max(found + 1, 0)

@@ -1,0 +1,89 @@
+"""How the supervisor starts: sealed, with everything loaded, before the first container.
+
+It is begun by the daemon through the launcher, in a session of its own, and says on a pipe when
+it listens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
+from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.supervisor import protocol
+from mini_docker.supervisor.loop import Loop
+from mini_docker.supervisor.supervisor import Supervisor
+
+SEALED_VARIABLE = "MINI_DOCKER_SEALED"
+
+
+def main(args: list[str]) -> int:
+    """Run the supervisor.
+
+    Args:
+        args: the run folder, and the number of a descriptor to write a byte to once it listens.
+
+    Returns:
+        0 at its own end; 1 when another supervisor holds the run folder.
+    """
+    seal_interpreter()
+    run, ready = Path(args[0]), int(args[1])
+    run.mkdir(parents=True, exist_ok=True, mode=0o711)
+    lock = os.open(run / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"another supervisor holds {run}", file=sys.stderr)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # It must not end while it holds containers; without them it ends by itself.
+        signal.signal(number, signal.SIG_IGN)
+    kernel = LinuxKernel()
+    loop = Loop()
+    listener = _listen(run / protocol.SOCKET_NAME)
+    Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, listener)
+    # What is loaded by now stays in memory shared with every child: the collector shall not
+    # touch (and so copy) it.
+    gc.collect()
+    gc.freeze()
+    os.write(ready, b"\0")
+    os.close(ready)
+    loop.run()
+    # Under the lock, so that no newer supervisor's socket is removed.
+    (run / protocol.SOCKET_NAME).unlink(missing_ok=True)
+    return 0
+
+
+def seal_interpreter() -> None:
+    """Run on from a sealed copy of the interpreter in memory.
+
+    A container's process can reach its init's executable as /proc/1/exe while init is still ours.
+    Were it the host's python3, a hostile image could overwrite that (CVE-2019-5736); a sealed
+    memfd can be written by nobody.
+    """
+    if os.environ.pop(SEALED_VARIABLE, ""):
+        return
+    copy = os.memfd_create("python3", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open("/proc/self/exe", "rb") as executable:
+        size = os.fstat(executable.fileno()).st_size
+        while size > 0:
+            size -= os.sendfile(copy, executable.fileno(), None, size)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, seals)
+    os.execve(copy, [sys.executable, *sys.orig_argv[1:]], {**os.environ, SEALED_VARIABLE: "1"})
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # under the lock: a leftover of one that was killed
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(128)
+    return listener

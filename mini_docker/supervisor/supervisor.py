@@ -1,0 +1,372 @@
+"""The Supervisor: holds containers for whatever daemon comes and goes.
+
+It answers a handful of verbs, each by starting something whose end is an event of the loop. It
+decides nothing: which container, which limits, whether to restart, are the daemon's to know.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
+from mini_docker.libcontainer import console
+from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
+from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Stdio
+from mini_docker.libcontainer.parent import Parent
+from mini_docker.linux.kernel import Kernel
+from mini_docker.supervisor import protocol
+from mini_docker.supervisor.connection import Connection
+from mini_docker.supervisor.container import HeldContainer, LogBell, ending_event
+from mini_docker.supervisor.log_writer import LogWriter
+from mini_docker.supervisor.loop import READ, Loop
+from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
+from mini_docker.supervisor.protocol import Frame
+from mini_docker.supervisor.stdio import ProcessStdio
+
+LONELY_SECONDS = 5.0
+"""How long it stays without containers and without a daemon: one may be between two lives."""
+
+
+class Supervisor:
+    """Everything here happens in the loop's one thread.
+
+    Args:
+        run: the run folder, ours to keep endings in.
+    """
+
+    def __init__(self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: Path, listener: socket.socket) -> None:
+        self._loop = loop
+        self._kernel = kernel
+        self._cgroups = cgroups
+        self._records = run / "endings"
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._stage = run / "stage"
+        self._stage.mkdir(exist_ok=True)
+        self._listener = listener
+        self._last_capability = int(kernel.read_file("/proc/sys/kernel/cap_last_cap"))
+        self._parent = Parent(kernel)
+        self._containers: dict[str, HeldContainer] = {}
+        self._connections: set[Connection] = set()
+        self._subscribers: set[Connection] = set()
+        self._verbs: dict[str, Callable[[Connection, Frame, list[int]], None]] = {
+            "hello": self._hello, "subscribe": self._subscribe, "list": self._list, "create": self._create,
+            "start": self._start, "exec": self._exec, "signal": self._signal, "resize": self._resize,
+            "attach": self._attach, "bell": self._bell, "network": self._network, "root": self._root,
+            "delete": self._delete,
+        }  # fmt: skip
+        listener.setblocking(False)
+        loop.watch(listener.fileno(), READ, self._accept)
+        self._stay_if_needed()
+
+    # connections
+
+    def _accept(self, _events: int) -> None:
+        try:
+            channel, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        self._connections.add(Connection(self._loop, channel, self._answer, self._closed))
+
+    def _closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._subscribers.discard(connection)
+        self._stay_if_needed()
+
+    def _stay_if_needed(self) -> None:
+        if not self._connections and not self._containers:
+            self._loop.later(LONELY_SECONDS, self._leave_if_lonely)
+
+    def _leave_if_lonely(self) -> None:
+        if not self._connections and not self._containers:
+            self._loop.stop()
+
+    def _answer(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        try:
+            verb = self._verbs.get(str(request.get("verb")))
+            if verb is None:
+                raise Invalid(f"the supervisor has no verb {request.get('verb')!r}")
+            verb(connection, request, descriptors)
+        except MiniDockerError as error:
+            connection.reply(protocol.error_frame(error))
+        except OSError as error:
+            connection.reply(protocol.error_frame(MiniDockerError(f"{request.get('verb')}: {error}")))
+        except (KeyError, TypeError, ValueError) as error:
+            connection.reply(protocol.error_frame(Invalid(f"{request.get('verb')}: bad request: {error!r}")))
+        finally:
+            # A verb that keeps a descriptor takes it out of the list.
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _broadcast(self, event: dict[str, Any]) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber.reply(event)
+
+    # verbs
+
+    def _hello(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
+        connection.reply({"pid": os.getpid(), "version": protocol.VERSION})
+
+    def _subscribe(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
+        self._subscribers.add(connection)
+        connection.reply({})
+
+    def _list(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
+        connection.reply({"containers": [container.found() for container in self._containers.values()]})
+
+    def _root(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        container = self._get(request)
+        connection.reply({}, (container.root,) if container.root >= 0 else ())
+
+    def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        id_: str = request["container"]
+        if id_ in self._containers:
+            raise Conflict(f"container {id_} exists in the supervisor already")
+        spec = from_json(ContainerSpec, request["spec"])
+        root = descriptors.pop() if request["has_root"] else -1
+        birth = Birth(spec, root, request["root_path"], _program(request), str(self._stage), self._last_capability)
+        stdio_wish = request["stdio"]
+        try:
+            container = self._bear_container(connection, id_, birth, stdio_wish)
+        except BaseException:
+            if root >= 0:
+                os.close(root)
+            raise
+        self._containers[id_] = container
+
+    def _bear_container(
+        self, connection: Connection, id_: str, birth: Birth, stdio_wish: dict[str, Any]
+    ) -> HeldContainer:
+        spec = birth.spec
+
+        def sandboxed(outcome: Outcome) -> None:
+            container = self._containers[id_]
+            if outcome is None and spec.has_new("network"):
+                try:
+                    container.namespace = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+                except OSError as error:
+                    outcome = MiniDockerError(f"the container's init vanished: {error}")
+            if outcome is not None:
+                # It never came to be: nobody will delete it.
+                self._forget(id_)
+                connection.reply(protocol.error_frame(outcome))
+                return
+            sent = (container.namespace, init.netlink) if container.namespace >= 0 else ()
+            connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
+            init.close_netlink()
+
+        log = _log_writer(stdio_wish)
+        stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
+        init = self._bear(
+            spec.process, stdio, stdio_wish["open_stdin"],
+            lambda streams: HeldProcess(
+                self._loop, self._kernel,
+                self._parent.bear(birth, streams, lambda pid: self._cgroups.attach(spec.cgroup, pid)),
+                stdio, sandboxed, lambda: self._init_ended(id_),
+            ),
+        )  # fmt: skip
+        return HeldContainer(id_, spec, init, birth.root, self._records / id_)
+
+    def _bear(
+        self, process: ProcessSpec, stdio: ProcessStdio, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]
+    ) -> HeldProcess:
+        """Bear a process with pipes for its streams, or with none when it opens a terminal."""
+        if process.terminal:
+            try:
+                return bear(None)
+            except BaseException:
+                stdio.close()
+                raise
+        ours, theirs = _pipes(open_stdin)
+        try:
+            held = bear(theirs)
+        except BaseException:
+            for descriptor in ours:
+                if descriptor >= 0:
+                    os.close(descriptor)
+            stdio.close()
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        stdio.set_pipes(*ours)
+        return held
+
+    def _start(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        container = self._get(request)
+        container.init.proceed(
+            lambda outcome: _reply_outcome(connection, outcome, {"warnings": container.init.warnings})
+        )
+
+    def _exec(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        container, execution = self._get(request), request["execution"]
+        if container.init.stage is not Stage.RUNNING:
+            raise Conflict(f"container {container.id} is not running")
+        if execution in container.execs:
+            raise Conflict(f"exec {execution} exists already")
+        process = from_json(ProcessSpec, request["process"])
+        stdio_wish = request["stdio"]
+        stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
+        failed = False
+
+        def executed(outcome: Outcome) -> None:
+            nonlocal failed
+            failed = outcome is not None
+            _reply_outcome(connection, outcome, {"pid": held.pid, "warnings": held.warnings})
+
+        def ended() -> None:
+            if failed:
+                container.execs.pop(execution).release()
+            else:
+                self._exec_ended(container, execution)
+
+        held = self._bear(
+            process, stdio, stdio_wish["open_stdin"],
+            lambda streams: HeldProcess(
+                self._loop, self._kernel,
+                self._parent.bear_exec(
+                    process, _program(request), self._last_capability, container.init.pidfd, container.init.pid,
+                    container.spec, streams, lambda pid: self._cgroups.attach(container.spec.cgroup, pid),
+                ),
+                stdio, lambda outcome: None, ended,
+            ),
+        )  # fmt: skip
+        container.execs[execution] = held
+        if descriptors:
+            stdio.attach(socket.socket(fileno=descriptors.pop()), stdio_wish["open_stdin"])
+        held.proceed(executed)
+
+    def _signal(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        self._process(request).signal(request["number"])
+        connection.reply({})
+
+    def _resize(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        terminal = self._process(request).stdio.terminal
+        if terminal < 0:
+            raise Invalid("the process has no terminal to resize")
+        console.set_size(self._kernel, terminal, request["rows"], request["columns"])
+        connection.reply({})
+
+    def _attach(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        process = self._process(request)
+        process.stdio.attach(socket.socket(fileno=descriptors.pop()), request["stdin"])
+        connection.reply({})
+
+    def _bell(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        container = self._get(request)
+        channel = socket.socket(fileno=descriptors.pop())
+        if container.init.stage is Stage.ENDED:
+            channel.close()
+        else:
+            LogBell(self._loop, channel, container)
+        connection.reply({})
+
+    def _network(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        container = self._get(request)
+        if container.namespace < 0 or container.init.stage is Stage.ENDED:
+            raise Conflict(f"container {container.id} has no network namespace of its own now")
+        netlink = open_netlink_in(self._kernel, container.namespace)
+        try:
+            connection.reply({"pid": container.init.pid, "network": True}, (container.namespace, netlink))
+        finally:
+            os.close(netlink)
+
+    def _delete(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        container = self._containers.get(request["container"])
+        if container is None or container.init.stage is Stage.ENDED:
+            self._forget(request["container"])
+            connection.reply({})
+        else:
+            # The answer says that nothing is left, so it waits for the end.
+            container.deleted_by.append(connection)
+            container.init.signal(signal.SIGKILL)
+
+    # ends
+
+    def _init_ended(self, id_: str) -> None:
+        container = self._containers.get(id_)
+        if container is None:
+            return
+        oom_killed = self._cgroups.oom_kill_count(container.spec.cgroup) > 0
+        self._broadcast(container.ended(oom_killed))
+        if container.deleted_by:
+            self._forget(id_)
+            for connection in container.deleted_by:
+                connection.reply({})
+
+    def _exec_ended(self, container: HeldContainer, execution: str) -> None:
+        event = ending_event(container, execution)
+        # Its attachers are served on; the process itself is history.
+        self._broadcast(event)
+        container.execs.pop(execution).close()
+
+    def _forget(self, id_: str) -> None:
+        container = self._containers.pop(id_, None)
+        if container is not None:
+            container.release()
+            self._stay_if_needed()
+
+    def _ring(self, id_: str) -> None:
+        container = self._containers.get(id_)
+        if container is not None:
+            container.ring()
+
+    def _get(self, request: Frame) -> HeldContainer:
+        container = self._containers.get(request["container"])
+        if container is None:
+            raise NotFound(f"the supervisor holds no container {request['container']}")
+        return container
+
+    def _process(self, request: Frame) -> HeldProcess:
+        container = self._get(request)
+        if not request["execution"]:
+            return container.init
+        process = container.execs.get(request["execution"])
+        if process is None:
+            raise Conflict(f"exec {request['execution']} is not running")
+        return process
+
+
+def open_netlink_in(kernel: Kernel, namespace: int) -> int:
+    """A NETLINK_ROUTE socket opened inside a network namespace, for use from outside.
+
+    The caller has one thread and comes back at once, so nobody else is ever seen in there.
+    """
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kernel.setns(namespace, 0)
+        try:
+            return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE).detach()
+        finally:
+            kernel.setns(home, 0)
+    finally:
+        os.close(home)
+
+
+def _reply_outcome(connection: Connection, outcome: Outcome, reply: Frame) -> None:
+    connection.reply(reply if outcome is None else protocol.error_frame(outcome))
+
+
+def _program(request: Frame) -> bytes:
+    return base64.b64decode(request["seccomp"])
+
+
+def _log_writer(wish: dict[str, Any]) -> LogWriter | None:
+    return LogWriter(Path(wish["log"]), wish["log_limit_bytes"], wish["log_files"]) if wish["log"] else None
+
+
+def _pipes(open_stdin: bool) -> tuple[tuple[int, int, int], Stdio]:
+    """(our ends, the process's ends); our stdin is -1 when it reads the end of file from the start."""
+    if open_stdin:
+        their_in, our_in = os.pipe2(os.O_CLOEXEC)
+    else:
+        their_in, our_in = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
+    our_out, their_out = os.pipe2(os.O_CLOEXEC)
+    our_err, their_err = os.pipe2(os.O_CLOEXEC)
+    return (our_in, our_out, our_err), (their_in, their_out, their_err)
