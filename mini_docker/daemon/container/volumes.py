@@ -1,0 +1,192 @@
+"""Volumes: named drawers outside every container, so that what lies in them outlives it.
+
+The local volume driver: ``volumes/<name>/_data``, with what was said at its making beside it. It
+knows folders; who uses a volume it is told.
+
+Source: Docker's ``volume/local/local.go``; Docker Engine API 1.41, Volume.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mini_docker.daemon.container.mounts import check_volume_name
+from mini_docker.daemon.container.store import replace_file
+from mini_docker.drivers.graphdriver.contract import MountedRoot
+from mini_docker.errors import Invalid, MiniDockerError, NotFound
+from mini_docker.linux import constants as c
+from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.kernel import Kernel
+
+ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One volume.
+
+    Attributes:
+        mountpoint: the folder with its content.
+        created: RFC 3339.
+        anonymous: it was made for one container without being named, and goes with it when asked to.
+    """
+
+    name: str
+    mountpoint: Path
+    created: str = ""
+    anonymous: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The Volume of the Remote API."""
+        return {
+            "CreatedAt": self.created,
+            "Driver": "local",
+            "Labels": dict(self.labels) or None,
+            "Mountpoint": str(self.mountpoint),
+            "Name": self.name,
+            "Options": dict(self.options) or None,
+            "Scope": "local",
+        }
+
+
+class VolumeStore:
+    """All local volumes.
+
+    *Fixed*: ``root``. *Guarded by the lock*: the volumes.
+    """
+
+    def __init__(self, root: Path, kernel: Kernel) -> None:
+        self.root = root
+        self._kernel = kernel
+        self._lock = threading.Lock()
+        root.mkdir(parents=True, exist_ok=True, mode=0o701)
+        self._volumes = {volume.name: volume for folder in sorted(root.iterdir()) if (volume := _read(folder))}
+
+    def all(self) -> list[Volume]:
+        """Every volume, by name."""
+        with self._lock:
+            return sorted(self._volumes.values(), key=lambda volume: volume.name)
+
+    def get(self, name: str) -> Volume:
+        """
+        Raises:
+            NotFound: no such volume.
+        """
+        with self._lock:
+            volume = self._volumes.get(name)
+        if volume is None:
+            raise NotFound(f"get {name}: no such volume")
+        return volume
+
+    def create(
+        self,
+        name: str = "",
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        created: str = "",
+    ) -> Volume:
+        """Make a volume; one of that name is returned as it is.
+
+        Args:
+            name: empty makes an anonymous one with 64 random hex digits.
+            created: RFC 3339.
+
+        Raises:
+            Invalid: a bad name, or options that this driver does not know. NotFound: no such driver.
+        """
+        if driver not in ("", "local"):
+            raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
+        if options:
+            raise Invalid(f'create {name}: invalid option: "{sorted(options)[0]}": local volumes take none here')
+        anonymous = not name
+        name = name or secrets.token_hex(32)
+        check_volume_name(name)
+        with self._lock:
+            if name in self._volumes:
+                return self._volumes[name]
+            folder = self.root / name
+            (folder / "_data").mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o701)
+            volume = Volume(name, folder / "_data", created, anonymous, dict(labels or {}))
+            opts = {"Created": created, "Anonymous": anonymous, "Labels": dict(volume.labels)}
+            replace_file(folder / "opts.json", json.dumps(opts), durable=True)
+            self._volumes[name] = volume
+            return volume
+
+    def remove(self, name: str) -> None:
+        """Remove a volume and its content. That nobody uses it is the caller's to know.
+
+        Raises:
+            NotFound: no such volume.
+        """
+        volume = self.get(name)
+        with self._lock:
+            self._volumes.pop(name, None)
+        shutil.rmtree(volume.mountpoint.parent)
+
+    def size(self, volume: Volume) -> int:
+        """Bytes of the files in it."""
+        total = 0
+        for folder, _, files in os.walk(volume.mountpoint):
+            for file in files:
+                try:
+                    total += os.lstat(os.path.join(folder, file)).st_size
+                except FileNotFoundError:
+                    pass  # removed while we count
+        return total
+
+    def copy_up(self, volume: Volume, root: MountedRoot, destination: str) -> None:
+        """Fill an empty volume with what the image has at *destination*, owners and all; a full one is left alone.
+
+        Args:
+            root: the container's file system.
+
+        Raises:
+            MiniDockerError: the copy failed; it names the file.
+        """
+        with os.scandir(volume.mountpoint) as entries:
+            if next(entries, None) is not None:
+                return
+        root_descriptor = os.open(root.as_path(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # The image may hold any symbolic link there: it must not lead us out of its own root.
+            source = self._kernel.openat2(
+                root_descriptor, destination, os.O_RDONLY | os.O_DIRECTORY, resolve=c.RESOLVE_IN_ROOT
+            )
+        except SyscallError:
+            return  # the image has no such folder
+        finally:
+            os.close(root_descriptor)
+        try:
+            # cp -a keeps owners, times, links, holes and extended attributes; "/." copies the folder's own mode, too.
+            result = subprocess.run(
+                ["cp", "-a", "--", f"/proc/self/fd/{source}/.", str(volume.mountpoint)],
+                pass_fds=(source,),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            os.close(source)
+        if result.returncode:
+            raise MiniDockerError(f"cannot fill volume {volume.name} from {destination}: {result.stderr.strip()}")
+
+
+def _read(folder: Path) -> Volume | None:
+    try:
+        data = json.loads((folder / "opts.json").read_bytes())
+        return Volume(folder.name, folder / "_data", data["Created"], data["Anonymous"], data["Labels"])
+    except (OSError, ValueError, KeyError):
+        return None  # half-made

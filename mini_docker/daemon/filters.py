@@ -1,0 +1,103 @@
+"""Filters: the sieve that ``--filter`` puts before a list. Key → the values of which one must match.
+
+It knows how a filter is spelled on the wire and how words match; what the keys mean is each list's own.
+
+Source: Docker's ``api/types/filters/parse.go``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mini_docker.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """A parsed filter. An absent key lets everything through."""
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str, allowed: Iterable[str]) -> Filters:
+        """Read ``{"k":{"v":true}}``, ``{"k":["v"]}`` or nothing.
+
+        Raises:
+            Invalid: not such an object, or a key that is not *allowed*.
+        """
+        if not text:
+            return cls()
+        try:
+            data = json.loads(text)
+        except ValueError:
+            raise Invalid(f"invalid filters: not JSON: {text!r}") from None
+        if data is None:
+            return cls()
+        if not isinstance(data, dict):
+            raise Invalid(f"invalid filters: expected an object, got {text!r}")
+        values = {}
+        for key, words in data.items():
+            if key not in allowed:
+                raise Invalid(f"Invalid filter '{key}'")
+            if isinstance(words, dict):
+                words = [word for word, wanted in words.items() if wanted]
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise Invalid(f"invalid filters: the values of {key!r} are not strings")
+            values[key] = tuple(words)
+        return cls(values)
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self.values.get(key))
+
+    def get(self, key: str) -> tuple[str, ...]:
+        """The values of *key*; none when it is absent."""
+        return self.values.get(key, ())
+
+    def exact(self, key: str, *candidates: str) -> bool:
+        """Whether one value equals one candidate."""
+        words = self.values.get(key)
+        return not words or any(candidate in words for candidate in candidates)
+
+    def fuzzy(self, key: str, *candidates: str) -> bool:
+        """Whether one value is a beginning of one candidate, or a regular expression found in it."""
+        words = self.values.get(key)
+        return not words or any(_like(word, candidate) for word in words for candidate in candidates)
+
+    def prefix(self, key: str, candidate: str) -> bool:
+        """Whether one value is a beginning of the candidate."""
+        words = self.values.get(key)
+        return not words or any(candidate.startswith(word) for word in words)
+
+    def labels(self, labels: Mapping[str, str], key: str = "label") -> bool:
+        """Whether *labels* has every wanted one: ``name`` or ``name=value``. The one key whose values must all match."""
+        for word in self.values.get(key, ()):
+            name, equals, value = word.partition("=")
+            if name not in labels or (equals and labels[name] != value):
+                return False
+        return True
+
+    def truth(self, key: str) -> bool | None:
+        """The value as a truth; None when the key is absent.
+
+        Raises:
+            Invalid: the value is neither.
+        """
+        words = self.values.get(key)
+        if not words:
+            return None
+        meanings = {"1": True, "true": True, "0": False, "false": False}
+        if len(words) != 1 or words[0].lower() not in meanings:
+            raise Invalid(f"Invalid filter '{key}={list(words)}'")
+        return meanings[words[0].lower()]
+
+
+def _like(word: str, candidate: str) -> bool:
+    if candidate.startswith(word):
+        return True
+    try:
+        return re.search(word, candidate) is not None
+    except re.error:
+        return False

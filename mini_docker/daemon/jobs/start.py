@@ -1,0 +1,151 @@
+"""The job ``start``: from a created container to a running one.
+
+The order is the design's ("Order of a start"), and each step is undone in reverse when a later one fails,
+so that a failed start leaves nothing:
+
+    allocate_interface ▶ hosts, resolv.conf, hostname ▶ open layers ▶ create the sandbox (init is parked)
+      ▶ join its networks ▶ allocate_port ▶ connect who waits to attach ▶ let init execute the command
+
+Classic Docker's ContainerStart (``daemon/start.go``, ``daemon/container.go``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from mini_docker.daemon.container.container import Container
+from mini_docker.daemon.container.sizes import parse_size
+from mini_docker.daemon.container.spec import container_spec
+from mini_docker.daemon.container.store import ContainerStore
+from mini_docker.daemon.jobs.answers import argument
+from mini_docker.daemon.jobs.connections import Connections
+from mini_docker.daemon.jobs.events import log_event
+from mini_docker.daemon.jobs.links import Links
+from mini_docker.daemon.jobs.surveyor import Surveyor
+from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox, Stdio
+from mini_docker.engine import Job
+from mini_docker.errors import CannotExecute, Unavailable
+from mini_docker.graph.container_layers import ContainerLayers
+
+FAILED_TO_START = 128
+"""The exit code of a container that failed to start for another reason than its command."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Which container; *restart* when its policy, not a user, starts it."""
+
+    container: str
+    restart: bool
+
+    @classmethod
+    def decode(cls, job: Job) -> StartRequest:
+        """Read the job's arguments and environment."""
+        return cls(argument(job), job.env.get_bool("restart"))
+
+
+class Start:
+    """Starts a container.
+
+    *Written by the daemon alone*: ``accepting``, false once it is about to end.
+    """
+
+    def __init__(
+        self,
+        containers: ContainerStore,
+        layers: ContainerLayers,
+        exec_driver: ExecDriver,
+        connections: Connections,
+        links: Links,
+        surveyor: Surveyor,
+    ) -> None:
+        self.accepting = True
+        self._containers = containers
+        self._layers = layers
+        self._exec_driver = exec_driver
+        self._connections = connections
+        self._links = links
+        self._surveyor = surveyor
+
+    def __call__(self, job: Job) -> None:
+        request = StartRequest.decode(job)
+        if not self.accepting:
+            raise Unavailable("the daemon is shutting down and starts no containers")
+        container = self._containers.get(request.container)
+        with container.lock:
+            if request.restart and not container.state.restarting:
+                return  # someone stopped, started or removed it during the backoff
+            container.restart_timer = None
+            container.state.after("start", container.id)  # says why not, before anything is done
+            if not request.restart:
+                container.stopped_by_user = False
+                container.restart_count = 0
+            try:
+                pid, started = self._start(job, container)
+            except Exception as failure:
+                self._failed(job, container, failure)
+                raise
+            container.move("start", pid=pid, started=started, exit_code=0, oom_killed=False, error="")
+            self._containers.save(container)
+            log_event(job, container, "start")
+
+    def _start(self, job: Job, container: Container) -> tuple[int, int]:
+        """The steps; returns the pid of its init and when it was let go, in nanoseconds since the epoch."""
+        with ExitStack() as undo:
+            self._connections.allocate(job, container, undo)
+            links = self._links.connect(job, container, undo)
+            files = self._connections.write_files(container, links.hosts)
+            root = self._layers.open(container.id)
+            undo.callback(self._layers.close, container.id)
+            world = self._surveyor.survey(container, files, links.env)
+            spec = container_spec(container.id, container.config, container.host_config, container.mounts, world)
+            sandbox = self._exec_driver.create(container.id, spec, root, _stdio(container))
+            undo.callback(self._exec_driver.delete, container.id)
+            try:
+                self._connections.join(container, sandbox, undo)
+            finally:
+                _close(sandbox)
+            self._connections.publish(job, container, undo)
+            self._connect_attachers(container)
+            # Before it runs: nothing of this run ends before this moment, so an older end can be told apart.
+            started = time.time_ns()
+            self._exec_driver.start(container.id)
+            undo.pop_all()
+            return sandbox.pid, started
+
+    def _connect_attachers(self, container: Container) -> None:
+        waiting, container.attachers = container.attachers, []
+        for attacher in waiting:
+            attacher.connect(self._exec_driver.streams(container.id, stdin=attacher.wants_stdin))
+
+    def _failed(self, job: Job, container: Container, failure: Exception) -> None:
+        """A start that failed leaves its reason and a shell's exit code, and nothing else."""
+        code = failure.exit_code if isinstance(failure, CannotExecute) else FAILED_TO_START
+        container.release_attachments()
+        container.dismiss_attachers()
+        container.move("fail", exit_code=code, error=str(failure), pid=0, finished=time.time_ns())
+        self._containers.save(container)
+        container.ring_exit()
+        if container.host_config.auto_remove:
+            job.child("delete", container.id).run()
+
+
+def _stdio(container: Container) -> Stdio:
+    """What becomes of the container's streams, from its config and its logging driver's options."""
+    options = container.host_config.log_config.config
+    return Stdio(
+        open_stdin=container.config.open_stdin,
+        stdin_once=container.config.stdin_once,
+        log=container.log_path if container.host_config.log_config.type != "none" else None,
+        log_limit_bytes=parse_size(options.get("max-size", "0")),
+        log_files=int(options.get("max-file", "1")),
+    )
+
+
+def _close(sandbox: Sandbox) -> None:
+    for descriptor in (sandbox.namespace, sandbox.netlink):
+        if descriptor >= 0:
+            os.close(descriptor)

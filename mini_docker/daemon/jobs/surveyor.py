@@ -1,0 +1,83 @@
+"""The Surveyor: looks at the world before the drawing is made, so that the drawing (`container_spec`) is pure.
+
+It looks up devices, the namespaces of other containers, and what this kernel can do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mini_docker.daemon.container.container import Container
+from mini_docker.daemon.container.devices import block_device_numbers, wished_devices
+from mini_docker.daemon.container.networks import JOIN_PREFIX
+from mini_docker.daemon.container.spec import Surroundings
+from mini_docker.daemon.container.store import ContainerStore
+from mini_docker.errors import Conflict
+from mini_docker.libcontainer.capabilities import LAST_CAP, apply_adjustments
+from mini_docker.libcontainer.config import Capabilities
+from mini_docker.linux.constants import NAMESPACE_FILES
+
+
+class Surveyor:
+    """Surveys for each start anew.
+
+    *Fixed*: the cgroup version, the default seccomp profile, the youngest capability of this kernel.
+    """
+
+    def __init__(
+        self,
+        containers: ContainerStore,
+        cgroup_version: int,
+        seccomp: dict[str, Any] | None,
+        last_capability: int = LAST_CAP,
+    ) -> None:
+        self._containers = containers
+        self._cgroup_version = cgroup_version
+        self._seccomp = seccomp
+        self._last_capability = last_capability
+
+    def survey(
+        self, container: Container, system_files: Mapping[str, str], links_env: Sequence[str] = ()
+    ) -> Surroundings:
+        """What the drawing of *container* needs to know.
+
+        Raises:
+            NotFound, Conflict: a container whose namespace it joins is gone, or does not run.
+            Invalid: a device or capability that does not exist.
+        """
+        host = container.host_config
+        names = apply_adjustments(host.cap_add, host.cap_drop, host.privileged, last_cap=self._last_capability)
+        modes = {"network": host.network_mode, "pid": host.pid_mode, "ipc": host.ipc_mode}
+        return Surroundings(
+            cgroup_version=self._cgroup_version,
+            host_name=os.uname().nodename,
+            joined={kind: self._namespace(kind, mode) for kind, mode in modes.items() if mode.startswith(JOIN_PREFIX)},
+            system_files=self._files_of_joined(host.network_mode) or system_files,
+            links_env=tuple(links_env),
+            seccomp=self._seccomp,
+            capabilities=Capabilities(bounding=names, effective=names, permitted=names),
+            devices=wished_devices(host),
+            device_numbers=block_device_numbers(host),
+        )
+
+    def _joined(self, mode: str) -> Container:
+        other = self._containers.get(mode.removeprefix(JOIN_PREFIX))
+        if not other.state.running:
+            raise Conflict(f"cannot join network of a non running container: {other.id}")
+        return other
+
+    def _namespace(self, kind: str, mode: str) -> str:
+        return f"/proc/{self._joined(mode).state.pid}/ns/{NAMESPACE_FILES[kind]}"
+
+    def _files_of_joined(self, mode: str) -> dict[str, str]:
+        """Who shares another's network shares its name and its address book, too."""
+        if not mode.startswith(JOIN_PREFIX):
+            return {}
+        other = self._joined(mode)
+        return {
+            "/etc/resolv.conf": str(other.resolv_conf_path),
+            "/etc/hostname": str(other.hostname_path),
+            "/etc/hosts": str(other.hosts_path),
+        }

@@ -1,0 +1,31 @@
+"""DaemonSettings: what the administrator decided when the daemon was started. A value, no logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """The daemon's flags, as far as containers and ``docker info`` are concerned.
+
+    Attributes:
+        root: ``-g``, the root folder; exec_root: the run folder.
+        cgroup_version: 1 or 2, as this machine has it.
+        dns, dns_search, dns_options: for containers that say nothing themselves; empty takes the host's.
+        live_restore: containers outlive an orderly end of the daemon, too.
+        shutdown_timeout: seconds that containers have to stop at the daemon's end, unless theirs is longer.
+        labels: ``key=value``, shown by ``info``.
+    """
+
+    root: Path
+    exec_root: Path
+    cgroup_version: int = 1
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    live_restore: bool = False
+    shutdown_timeout: float = 15.0
+    labels: tuple[str, ...] = ()
+    debug: bool = False
