@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Mapping
 
 from mini_docker.archive.member import NO_ATTRIBUTES
@@ -37,6 +38,15 @@ def read_attributes(file: int | str | bytes) -> Mapping[str, bytes]:
 def travels(name: str) -> bool:
     """Whether an attribute of that name belongs into an archive."""
     return (name in TRAVELLING or name.startswith(TRAVELLING_PREFIXES)) and not is_overlay_attribute(name)
+
+
+def copy_directory_metadata(source: int, target: int) -> None:
+    """Give the open directory *target* the owner, mode and travelling attributes of *source*."""
+    status = os.fstat(source)
+    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, stat.S_IMODE(status.st_mode))
+    for name, value in read_attributes(source).items():
+        os.setxattr(target, name, value)
 
 
 def path_in(directory: int, name: bytes) -> bytes:

@@ -28,6 +28,7 @@ from mini_docker.linux.kernel import Kernel
 _CAPACITY = 64
 """Archives go depth first, so that a few dozen directories are in use at a time."""
 _TRIES = 16
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class DirectoryCache:
@@ -129,11 +130,11 @@ def walk(tree: DirectoryCache, path: bytes = b"") -> Iterator[tuple[bytes, os.st
 
 @contextmanager
 def opened(root: int | str | Path) -> Iterator[int]:
-    """A descriptor of the directory *root*, closed afterwards unless it was one already."""
-    if isinstance(root, int):
-        yield root
-        return
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A descriptor of one's own of the directory *root*, closed afterwards.
+
+    A descriptor may be given that only stands for the directory (O_PATH), as those of mounts do.
+    """
+    descriptor = os.open(".", _DIRECTORY, dir_fd=root) if isinstance(root, int) else os.open(root, _DIRECTORY)
     try:
         yield descriptor
     finally:

@@ -45,7 +45,7 @@ def pack(root: int | str | Path, kernel: Kernel) -> Iterator[bytes]:
     """A whole tree as a tar stream, the root directory itself (``./``) first.
 
     Args:
-        root: the directory, or a descriptor of it, which must stay open until the last chunk.
+        root: the directory, or a descriptor of it.
     """
     with opened(root) as descriptor, DirectoryCache(kernel, descriptor, follow_links=False) as tree:
         packing = _Packing(tree)

@@ -9,32 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import BinaryIO, Protocol
 
+from mini_docker.archive.change import Change, ChangeKind
 from mini_docker.drivers.availability import Availability
 
-
-class ChangeKind(IntEnum):
-    """How a path differs from the parent layer, with the Remote API's numbers."""
-
-    MODIFIED = 0
-    ADDED = 1
-    DELETED = 2
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Change:
-    """One path of a layer that its parent lacks, or has otherwise.
-
-    Attributes:
-        path: absolute inside the root file system; file names are bytes on Linux, kept by
-            surrogateescape.
-        kind: added, modified or deleted.
-    """
-
-    path: str
-    kind: ChangeKind
+__all__ = [
+    "NO_OPTIONS", "Change", "ChangeKind", "GraphDriver", "GraphDriverOptions", "MountedRoot", "StorageOptions",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +55,9 @@ class GraphDriverOptions:
     """What the daemon's ``--storage-opt`` flags say to a driver: ``{"dm.basesize": "10G"}``."""
 
     values: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_OPTIONS = GraphDriverOptions()
 
 
 class GraphDriver(Protocol):

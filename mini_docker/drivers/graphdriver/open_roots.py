@@ -1,0 +1,106 @@
+"""Open roots: a cloakroom. The first who opens a layer hangs up its mount, the last who closes it takes it down.
+
+Unmounting may write a whole disk cache back, so the background does it. Until it has begun, a new open takes
+the mount back from the hook; once it has begun, a new open waits: two overlays on one upper directory
+at a time are undefined behaviour.
+
+It knows nothing of how a layer is mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from mini_docker.drivers.graphdriver.background import Background
+from mini_docker.drivers.graphdriver.contract import MountedRoot
+from mini_docker.errors import Conflict
+
+
+@dataclass(slots=True)
+class _Hook:
+    root: MountedRoot
+    opens: int
+
+
+class OpenRoots:
+    """The mounted roots of a driver's open layers, by layer id.
+
+    Args:
+        background: closes descriptors.
+    """
+
+    def __init__(self, background: Background) -> None:
+        self._background = background  # fixed
+        self._changed = threading.Condition()
+        # guarded by _changed
+        self._hooks: dict[str, _Hook] = {}
+        self._closing: set[str] = set()
+
+    def open(self, layer_id: str, mount: Callable[[], MountedRoot]) -> MountedRoot:
+        """The layer's root: the one there is, or what *mount* makes. Counts as one open."""
+        with self._changed:
+            self._changed.wait_for(lambda: layer_id not in self._closing)
+            hook = self._hooks.get(layer_id)
+            if hook is None:
+                hook = self._hooks[layer_id] = _Hook(mount(), 0)
+            hook.opens += 1
+            return hook.root
+
+    def adopt(self, layer_id: str, root: MountedRoot) -> MountedRoot:
+        """Hang up a root that someone else mounted. Counts as one open.
+
+        Raises:
+            Conflict: the layer is mounted already.
+        """
+        with self._changed:
+            if layer_id in self._hooks or layer_id in self._closing:
+                raise Conflict(f"layer {layer_id} is open already and cannot take over another mount")
+            self._hooks[layer_id] = _Hook(root, 1)
+            return root
+
+    def close(self, layer_id: str) -> None:
+        """Give one open back.
+
+        Raises:
+            Conflict: the layer is not open.
+        """
+        with self._changed:
+            hook = self._hooks.get(layer_id)
+            if hook is None or not hook.opens:
+                raise Conflict(f"layer {layer_id} is not open")
+            hook.opens -= 1
+            if not hook.opens:
+                self._background.put(partial(self._take_down, layer_id))
+
+    @contextmanager
+    def kept_closed(self, layer_id: str) -> Iterator[None]:
+        """Nobody can open any layer meanwhile: keep it short.
+
+        Raises:
+            Conflict: the layer is open.
+        """
+        with self._changed:
+            hook = self._hooks.get(layer_id)
+            if hook is not None and hook.opens:
+                raise Conflict(f"layer {layer_id} is open")
+            yield
+
+    def _take_down(self, layer_id: str) -> None:
+        with self._changed:
+            hook = self._hooks.get(layer_id)
+            if hook is None or hook.opens:
+                return  # opened again since
+            del self._hooks[layer_id]
+            self._closing.add(layer_id)
+        try:
+            if hook.root.descriptor >= 0:
+                os.close(hook.root.descriptor)
+        finally:
+            with self._changed:
+                self._closing.discard(layer_id)
+                self._changed.notify_all()

@@ -1,0 +1,315 @@
+"""The overlay driver: sheets of glass. A layer is the sheet with its own strokes; the kernel shows the stack as one.
+
+On disk, as Docker's overlay2: ``ID/diff`` is the sheet, ``ID/link`` its short name, which is a symbolic link in ``l/``;
+``ID/lower`` the short names of all sheets below, nearest first; ``ID/work`` is there for layers that are written
+to. A container's layer is thus made by a few small files, whatever lies below.
+
+It knows nothing of images and containers.
+
+Source: Docker's daemon/graphdriver/overlay2; the kernel's Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from mini_docker.archive import removal
+from mini_docker.archive.attributes import copy_directory_metadata
+from mini_docker.archive.changes import compare_trees, content_bytes
+from mini_docker.archive.directory_cache import DirectoryCache, opened
+from mini_docker.archive.overlay_changes import read_upper
+from mini_docker.archive.pack import as_stream, pack_changes
+from mini_docker.archive.unpack import unpack
+from mini_docker.archive.whiteout import WhiteoutForm, is_overlay_whiteout
+from mini_docker.drivers.availability import AVAILABLE, Availability
+from mini_docker.drivers.graphdriver.background import Background
+from mini_docker.drivers.graphdriver.backing import backing_file_system
+from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, Change, GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.layer_folders import LINKS, LayerFolders
+from mini_docker.drivers.graphdriver.open_roots import OpenRoots
+from mini_docker.drivers.graphdriver.overlay_mount import (
+    OverlayMount,
+    clone_detached,
+    lacks_single_lowers,
+    mount_and_detach,
+    mount_detached,
+)
+from mini_docker.errors import Invalid, Unsupported
+from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.kernel import Kernel
+
+MAX_LOWERS = 128
+_DIFF = "diff"
+_WORK = "work"
+_LINK = "link"
+_LOWER = "lower"
+_EMPTY_MODE = 0o755
+_SHORT_NAME_BYTES = 3  # six hex digits; 128 of them must fit a page of mount options
+
+
+class OverlayDriver:
+    """Layers as directories that the overlay file system stacks.
+
+    Args:
+        root: the driver's own folder.
+        kernel: the door to the kernel.
+        options: the daemon's ``--storage-opt``.
+
+    Raises (when made):
+        Invalid: an option is given; there are none.
+    """
+
+    def __init__(self, root: Path, kernel: Kernel, options: GraphDriverOptions = NO_OPTIONS) -> None:
+        for key in options.values:
+            raise Invalid(f"unknown option {key} for the graph driver overlay: it has none")
+        # fixed
+        self._root = root
+        self._kernel = kernel
+        self._links = root / LINKS
+        self._folders = LayerFolders(root)
+        self._background = Background("graphdriver overlay")
+        self._roots = OpenRoots(self._background)
+        # found out at the first mount, and the same ever after
+        self._takes_single_lowers = True
+
+    @property
+    def name(self) -> str:
+        return "overlay"
+
+    def available(self) -> Availability:
+        try:
+            with self._folders.probing() as folder:
+                return self._probe(folder)
+        except SyscallError as error:
+            return Availability(f"the overlay file system cannot be mounted on {self._backing()}: {error}")
+        except OSError as error:
+            return Availability(f"the overlay file system does not work on {self._backing()}: {error.strerror}")
+
+    def _probe(self, folder: Path) -> Availability:
+        """Mount one, delete a file in it, and look for the mark."""
+        for name in ("lower", "upper", "work"):
+            (folder / name).mkdir()
+        (folder / "lower" / "file").touch()
+        descriptor = self._mount(OverlayMount(folder, ("lower",), str(folder / "upper"), str(folder / "work")))
+        try:
+            os.unlink("file", dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        if not is_overlay_whiteout((folder / "upper" / "file").lstat()):
+            return Availability("the overlay file system does not mark deletions as expected")
+        return AVAILABLE
+
+    # Making and unmaking.
+
+    def create(self, layer_id: str, parent: str | None) -> None:
+        self._create(layer_id, parent, writable=False)
+
+    def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
+        if options.size_bytes:
+            raise Unsupported(
+                "the graph driver overlay cannot limit a container's size: run without --storage-opt size"
+            )
+        self._create(layer_id, parent, writable=True)
+
+    def _create(self, layer_id: str, parent: str | None, *, writable: bool) -> None:
+        with self._folders.making(layer_id, parent, self._dispose) as folder:
+            diff = folder / _DIFF
+            os.mkdir(diff)
+            lowers: tuple[str, ...] = ()
+            if parent is None:
+                os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
+            else:
+                below = self._root / parent
+                lowers = (_read(below / _LINK), *self._lowers(below))
+                if len(lowers) > MAX_LOWERS:
+                    raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
+                # The root directory itself is never copied up: it is an image of the parent's from the beginning.
+                with opened(below / _DIFF) as source, opened(diff) as target:
+                    copy_directory_metadata(source, target)
+                (folder / _LOWER).write_text(":".join(f"{LINKS}/{lower}" for lower in lowers))
+            if writable:
+                os.mkdir(folder / _WORK, 0o700)
+            (folder / _LINK).write_text(self._make_link(layer_id))
+
+    def _make_link(self, layer_id: str) -> str:
+        """A new short name for the layer. It dangles until the layer stands in its place."""
+        while True:
+            name = secrets.token_hex(_SHORT_NAME_BYTES)
+            try:
+                os.symlink(f"../{layer_id}/{_DIFF}", self._links / name)
+                return name
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                self._links.mkdir(0o700, exist_ok=True)
+
+    def remove(self, layer_id: str) -> None:
+        with self._roots.kept_closed(layer_id):
+            thrown = self._folders.throw_away(layer_id)
+        # The background works in order: a mount that is still being closed is closed before its files go.
+        self._background.put(partial(self._dispose, thrown))
+
+    def _dispose(self, thrown: Path) -> None:
+        with suppress(FileNotFoundError):  # half-made: it has no short name, or not this one
+            os.unlink(self._links / _read(thrown / _LINK))
+        removal.remove(thrown)
+
+    def exists(self, layer_id: str) -> bool:
+        return layer_id in self._folders
+
+    def layers(self) -> Sequence[str]:
+        return self._folders.ids()
+
+    def cleanup(self) -> None:
+        self._background.drain()
+        for folder in self._folders.rubbish():
+            self._dispose(folder)
+        if self._links.is_dir():
+            for link in self._links.iterdir():
+                if not link.exists():
+                    link.unlink()
+
+    # Opening.
+
+    def open(self, layer_id: str) -> MountedRoot:
+        return self._roots.open(layer_id, lambda: MountedRoot(descriptor=self._mount_layer(layer_id)))
+
+    def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
+        self._folders.folder(layer_id)
+        return self._roots.adopt(layer_id, MountedRoot(descriptor=descriptor))
+
+    def close(self, layer_id: str) -> None:
+        self._folders.folder(layer_id)
+        self._roots.close(layer_id)
+
+    def _mount_layer(self, layer_id: str) -> int:
+        folder = self._folders.folder(layer_id)
+        lowers = self._lowers(folder)
+        if not (folder / _WORK).is_dir():
+            return self._mount_read_only(folder)
+        if not lowers:
+            return clone_detached(self._kernel, folder / _DIFF, read_only=False)
+        return self._mount(OverlayMount(self._links, lowers, str(folder / _DIFF), str(folder / _WORK)))
+
+    def _mount_read_only(self, folder: Path) -> int:
+        lowers = self._lowers(folder)
+        if not lowers:
+            return clone_detached(self._kernel, folder / _DIFF, read_only=True)
+        return self._mount(OverlayMount(self._links, (_read(folder / _LINK), *lowers)))
+
+    def _mount(self, mount: OverlayMount) -> int:
+        if self._takes_single_lowers:
+            try:
+                return mount_detached(self._kernel, mount)
+            except SyscallError as error:
+                if not lacks_single_lowers(error):
+                    raise
+                self._takes_single_lowers = False
+        place = self._folders.scratch("mount")
+        try:
+            return mount_and_detach(self._kernel, mount, place)
+        finally:
+            place.rmdir()
+
+    # What a layer adds.
+
+    @contextmanager
+    def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
+        with (
+            self._compared(layer_id, parent) as (tree, changes),
+            as_stream(pack_changes(tree, changes, self._kernel)) as stream,
+        ):
+            yield stream
+
+    def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
+        with self._folders.writing(layer_id) as folder:
+            if self._folders.parent(layer_id) is None:
+                return unpack(layer, folder / _DIFF, self._kernel)
+            implied: list[bytes] = []
+            content_bytes = unpack(
+                layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append
+            )
+            if implied:
+                self._dress_implied(folder, implied)
+            return content_bytes
+
+    def _dress_implied(self, folder: Path, implied: list[bytes]) -> None:
+        """Directories that the archive needed but did not describe get the looks that they have below."""
+        parent = self._folders.parent(folder.name)
+        assert parent is not None
+        with (
+            self._view(parent) as below_root,
+            opened(below_root) as below_descriptor,
+            opened(folder / _DIFF) as diff_descriptor,
+            DirectoryCache(self._kernel, below_descriptor, follow_links=False) as below,
+            DirectoryCache(self._kernel, diff_descriptor, follow_links=False) as diff,
+        ):
+            for path in implied:
+                statuses = (below.lstat(path), diff.lstat(path))  # a later member may have replaced it
+                if all(status is not None and stat.S_ISDIR(status.st_mode) for status in statuses):
+                    copy_directory_metadata(below.open(path), diff.open(path))
+
+    def changes(self, layer_id: str, parent: str | None) -> list[Change]:
+        with self._compared(layer_id, parent) as (_, changes):
+            return changes
+
+    def size(self, layer_id: str, parent: str | None) -> int:
+        with self._compared(layer_id, parent) as (tree, changes):
+            return content_bytes(tree, changes, self._kernel)
+
+    @contextmanager
+    def _compared(self, layer_id: str, parent: str | None) -> Iterator[tuple[int | Path, list[Change]]]:
+        """The layer's changes, and a tree that has the files they speak of."""
+        folder = self._folders.folder(layer_id)
+        if parent == self._folders.parent(layer_id):
+            # The native way: the sheet itself is the difference.
+            diff = folder / _DIFF
+            if parent is None:
+                yield diff, read_upper(diff, None, self._kernel)
+            else:
+                with self._view(parent) as below:
+                    changes = read_upper(diff, below, self._kernel)
+                yield diff, changes
+            return
+        if parent is None:
+            with self._view(layer_id) as whole:
+                yield whole, compare_trees(None, whole, self._kernel)
+            return
+        with self._view(parent) as old, self._view(layer_id) as new:
+            yield new, compare_trees(old, new, self._kernel)
+
+    @contextmanager
+    def _view(self, layer_id: str) -> Iterator[int]:
+        """A read-only mount of one's own of a layer and all below. It takes no writes, so others may have it open."""
+        descriptor = self._mount_read_only(self._folders.folder(layer_id))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def status(self) -> list[tuple[str, str]]:
+        return [("Backing Filesystem", self._backing()), ("Native Overlay Diff", "true")]
+
+    def _backing(self) -> str:
+        return backing_file_system(self._root, self._kernel)
+
+    @staticmethod
+    def _lowers(folder: Path) -> tuple[str, ...]:
+        """The short names of all layers below the one in *folder*, nearest first."""
+        try:
+            text = _read(folder / _LOWER)
+        except FileNotFoundError:
+            return ()
+        return tuple(lower.removeprefix(f"{LINKS}/") for lower in text.split(":"))
+
+
+def _read(file: Path) -> str:
+    with open(file) as opened_file:
+        return opened_file.read()
