@@ -1,0 +1,24 @@
+"""Image names as typed, taken apart just enough for a request; what they mean, the daemon decides."""
+
+from __future__ import annotations
+
+OFFICIAL_REGISTRY = "https://index.docker.io/v1/"
+"""The name under which Docker keeps the log-in of its own registry."""
+
+
+def split(name: str) -> tuple[str, str]:
+    """``host:5000/a/b:tag`` as (name, tag) and ``a@sha256:…`` as (name, digest); the second may be empty."""
+    if "@" in name:
+        front, _, digest = name.partition("@")
+        return front, digest
+    front, colon, tag = name.rpartition(":")
+    # A colon before a slash belongs to the registry's port.
+    return (front, tag) if colon and "/" not in tag else (name, "")
+
+
+def registry_of(name: str) -> str:
+    """The registry whose log-in goes with the image *name*."""
+    first, slash, _ = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return OFFICIAL_REGISTRY if first in ("docker.io", "index.docker.io") else first
+    return OFFICIAL_REGISTRY
