@@ -1,0 +1,274 @@
+"""Downloads under way: each layer comes in once, however many pulls want it, and can be read while it still grows.
+
+    pull_layer ──▶ Spool (a file without a name) ──▶ reader of pull 1, of pull 2, …
+
+A download is a job of the pull that wanted the layer first and ends with it; should that pull be cancelled,
+the others start anew. It knows no registry protocol (the job ``pull_layer`` does) and no graph.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mini_docker.daemon.jobs.layer_progress import LayerProgress
+from mini_docker.engine import Job
+from mini_docker.errors import Cancelled
+
+DOWNLOADS_AT_ONCE = 3
+"""Docker's default of ``--max-concurrent-downloads``."""
+
+
+class Slots:
+    """So many at once; who comes later waits, first come first served, and may give up waiting.
+
+    *Guarded by the bell's lock*: who is inside or waits, in order of arrival.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._bell = threading.Condition()
+        self._queue: list[object] = []
+
+    @contextmanager
+    def taken(self, given_up: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, a slot is taken.
+
+        Args:
+            given_up: asked whenever `wake` is called.
+            on_wait: called before waiting.
+
+        Raises:
+            Cancelled: given up while waiting.
+        """
+        me = object()
+        with self._bell:
+            self._queue.append(me)
+            must_wait = me not in self._queue[: self._number]
+        try:
+            if must_wait:
+                on_wait()
+            with self._bell:
+                self._bell.wait_for(lambda: me in self._queue[: self._number] or given_up())
+            if given_up():
+                raise Cancelled("the pull that wanted this layer has ended")
+            yield
+        finally:
+            with self._bell:
+                self._queue.remove(me)
+                self._bell.notify_all()
+
+    def wake(self) -> None:
+        """Let those who wait ask whether they still want to."""
+        with self._bell:
+            self._bell.notify_all()
+
+
+class LayerDownload:
+    """One layer that is coming in.
+
+    *Fixed*: ``size``. *Guarded by the lock*: everything else; its bell rings when bytes, or the end, have come.
+
+    Args:
+        folder: where the bytes wait; the file has no name there, so that nothing is left whatever happens.
+        size: bytes to come.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.size = size
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  it outlives this call
+        self._lock = threading.Condition()
+        self._written = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._cancelled = False
+        self._job: Job | None = None
+        self._watchers: list[LayerProgress] = []
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes: the download job's standard output leads here.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.pwrite(self._file.fileno(), rest, self._written + len(data) - len(rest)) :]
+        with self._lock:
+            self._written += len(data)
+            written, watchers = self._written, list(self._watchers)
+            self._lock.notify_all()
+        for watcher in watchers:
+            watcher.received(written)
+            if written == self.size:
+                watcher.verifying()
+
+    def run(self, make_job: Callable[[], Job], slots: Slots) -> bool:
+        """Do the download, in a thread of its own: wait for a slot, run the job, note how it ended.
+
+        Returns:
+            Whether it ended well.
+        """
+        try:
+            with slots.taken(lambda: self._cancelled, lambda: self._tell(LayerProgress.waiting)):
+                job = make_job()
+                job.stdout.add(self)
+                with self._lock:
+                    self._job = job
+                    if self._cancelled:
+                        job.cancel()
+                job.run()
+            self._tell(LayerProgress.downloaded)
+            self._end(None)
+            return True
+        except BaseException as error:  # whatever it is, the readers must learn of it
+            self._end(error)
+            return False
+
+    def watch(self, watcher: LayerProgress) -> None:
+        """Report to *watcher* from now on; it is told at once when all is here."""
+        with self._lock:
+            self._watchers.append(watcher)
+            complete = self._ended and self._error is None
+        if complete:
+            watcher.downloaded()
+
+    def cancel(self) -> None:
+        """End it early."""
+        with self._lock:
+            self._cancelled = True
+            job = self._job
+        if job is not None:
+            job.cancel()
+
+    def wait(self) -> BaseException | None:
+        """Wait for the end; returns the error it ended with."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._ended)
+            return self._error
+
+    def read_at(self, offset: int, buffer: memoryview) -> int:
+        """Wait for bytes behind *offset* and put them into *buffer*; 0 at the end, once all is verified.
+
+        Raises:
+            Whatever the download ended with.
+        """
+        with self._lock:
+            self._lock.wait_for(lambda: self._written > offset or self._ended)
+            if self._error is not None:
+                raise self._error
+            available = self._written - offset
+        return os.preadv(self._file.fileno(), [buffer[:available]], offset) if available > 0 else 0
+
+    def close(self) -> None:
+        """Give the file back, once the download has ended."""
+        self.wait()
+        self._file.close()
+
+    def _tell(self, what: Callable[[LayerProgress], None]) -> None:
+        with self._lock:
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            what(watcher)
+
+    def _end(self, error: BaseException | None) -> None:
+        with self._lock:
+            self._ended, self._error = True, error
+            self._lock.notify_all()
+
+
+class LayerReader(io.RawIOBase):
+    """Reads a layer from its start while it still comes in, as ``tail -f`` does, and ends only when it is verified.
+
+    Args:
+        download: what to read.
+        on_read: told the bytes read so far before each further read; it may raise to stop.
+    """
+
+    def __init__(self, download: LayerDownload, on_read: Callable[[int], None]) -> None:
+        super().__init__()
+        self._download = download
+        self._on_read = on_read
+        self._offset = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """The next bytes, at most as long as *buffer*; 0 at the verified end."""
+        self._on_read(self._offset)
+        count = self._download.read_at(self._offset, memoryview(buffer))
+        self._offset += count
+        return count
+
+
+class LayerDownloads:
+    """The downloads under way, by digest.
+
+    *Fixed*: the folder, the slots. *Guarded by the lock*: which downloads are under way, and how many use each.
+    """
+
+    def __init__(self, folder: Path, at_once: int = DOWNLOADS_AT_ONCE) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._slots = Slots(at_once)
+        self._lock = threading.Lock()
+        self._under_way: dict[str, LayerDownload] = {}
+        self._users: Counter[LayerDownload] = Counter()
+
+    @contextmanager
+    def fetching(
+        self, digest: str, size: int, make_job: Callable[[], Job], watcher: LayerProgress
+    ) -> Iterator[LayerDownload]:
+        """While the block runs, the layer comes in, or has come.
+
+        Args:
+            make_job: makes the job that writes the layer to its standard output; unused when another's does already.
+            watcher: is told how far it is.
+        """
+        with self._lock:
+            download = self._under_way.get(digest)
+            mine = download is None
+            if download is None:
+                download = self._under_way[digest] = LayerDownload(self._folder, size)
+            self._users[download] += 1
+        download.watch(watcher)
+        if mine:
+            name = f"pull_layer {digest[:19]}"
+            threading.Thread(target=self._run, args=(digest, download, make_job), name=name, daemon=True).start()
+        try:
+            yield download
+        finally:
+            if mine:
+                download.cancel()  # as its job's parent ends now; complete, it does not notice
+                self._slots.wake()
+            self._leave(digest, download)
+
+    def _run(self, digest: str, download: LayerDownload, make_job: Callable[[], Job]) -> None:
+        if not download.run(make_job, self._slots):
+            self._forget(digest, download)
+
+    def _forget(self, digest: str, download: LayerDownload) -> None:
+        """Let the next who wants the layer start anew."""
+        with self._lock:
+            if self._under_way.get(digest) is download:
+                del self._under_way[digest]
+
+    def _leave(self, digest: str, download: LayerDownload) -> None:
+        with self._lock:
+            self._users[download] -= 1
+            if self._users[download]:
+                return
+            del self._users[download]
+            if self._under_way.get(digest) is download:
+                del self._under_way[digest]
+        download.cancel()
+        self._slots.wake()
+        download.close()
