@@ -73,6 +73,8 @@ class SetLink:
         mtu: bytes.
         alias: a free note on it, which `ip link` shows.
         hairpin: whether a bridge port may send a frame back to where it came from.
+        isolated: whether a bridge port is cut off from the other isolated ones.
+        link_local: whether it makes itself an IPv6 link-local address when it comes up.
     """
 
     name: str
@@ -80,6 +82,8 @@ class SetLink:
     mtu: int | None = None
     alias: str | None = None
     hairpin: bool | None = None
+    isolated: bool | None = None
+    link_local: bool | None = None
 
     def __str__(self) -> str:
         words = [f"ip link set {self.name}"]
@@ -91,6 +95,10 @@ class SetLink:
             words.append(f"alias {self.alias!r}")
         if self.hairpin is not None:
             words.append(f"type bridge_slave hairpin {'on' if self.hairpin else 'off'}")
+        if self.isolated is not None:
+            words.append(f"type bridge_slave isolated {'on' if self.isolated else 'off'}")
+        if self.link_local is not None:
+            words.append(f"addrgenmode {'eui64' if self.link_local else 'none'}")
         return " ".join(words)
 
 

@@ -52,7 +52,8 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 IFF_UP = 1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-IFLA_BRPORT_MODE, VETH_INFO_PEER = 4, 1
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED, VETH_INFO_PEER = 4, 33, 1
+IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_EUI64, ADDR_GEN_MODE_NONE = 26, 8, 0, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
@@ -100,9 +101,18 @@ def encode(request: Request, sequence: int, index_of: IndexOf) -> bytes:
             body = _ifinfo(up=request.up) + _link_attributes(request.name, "", request.mtu or 0)
             if request.alias is not None:
                 body += _attribute(IFLA_IFALIAS, request.alias.encode())
+            port = b""
             if request.hairpin is not None:
-                port = _nested(IFLA_INFO_SLAVE_DATA, _attribute(IFLA_BRPORT_MODE, bytes([request.hairpin])))
-                body += _nested(IFLA_LINKINFO, _text(IFLA_INFO_SLAVE_KIND, "bridge") + port)
+                port += _attribute(IFLA_BRPORT_MODE, bytes([request.hairpin]))
+            if request.isolated is not None:
+                port += _attribute(IFLA_BRPORT_ISOLATED, bytes([request.isolated]))
+            if port:
+                kind = _text(IFLA_INFO_SLAVE_KIND, "bridge")
+                body += _nested(IFLA_LINKINFO, kind + _nested(IFLA_INFO_SLAVE_DATA, port))
+            if request.link_local is not None:
+                mode = ADDR_GEN_MODE_EUI64 if request.link_local else ADDR_GEN_MODE_NONE
+                ipv6 = _nested(socket.AF_INET6, _attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([mode])))
+                body += _nested(IFLA_AF_SPEC, ipv6)
             return message(RTM_NEWLINK, acknowledged, sequence, body)
         case DeleteLink():
             return message(RTM_DELLINK, acknowledged, sequence, _ifinfo() + _text(IFLA_IFNAME, request.name))

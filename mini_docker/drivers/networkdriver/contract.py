@@ -211,7 +211,7 @@ class NetworkDriver(Protocol):
         """After a restart: know these again, put back rules that are missing, collect all else of ours."""
 
     def shutdown(self) -> None:
-        """The daemon ends: undo what stands for the daemon itself (chains, the default bridge's rules), if no endpoint is left."""
+        """The daemon ends: undo what stands for the daemon itself (chains, bridges), if no endpoint is left."""
 
     def describe(self, network: str) -> Mapping[str, Any]:
         """Facts for ``network inspect`` and ``network show``."""
