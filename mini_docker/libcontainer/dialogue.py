@@ -3,8 +3,8 @@
 They sit at the ends of a socket pair and say typed messages in a fixed order:
 
     parent                                       init
-    clone3 ──────────────────────────────────▶   (born in its new namespaces)
-    cgroup, id maps        ── Placed ───────▶
+    clone3 ──────────────────────────────────▶   (born in its new namespaces; joins its cgroups)
+    id maps                ── Mapped ───────▶
                           ◀── Sandboxed ─────    joined namespaces, netlink socket [its descriptor]
     (network is joined                           picks up mounts, pivot_root, attaches them,
      meanwhile)                                  masks, terminal
@@ -15,7 +15,7 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
                           ◀── (end of file) ─    = the command runs
 
 At any point init may say Failed instead, and ends. An end of file in place of Ready means that
-init was killed; in place of Placed or Proceed, that the parent was: init then ends too.
+init was killed; in place of Mapped or Proceed, that the parent was: init then ends too.
 
 This module knows the words and their wire form, not what they are about.
 """
@@ -28,13 +28,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
+from mini_docker.linux.descriptors import receive
 
 MAX_MESSAGE_BYTES = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """Parent: you are in your cgroup, and your id maps are written."""
+class Mapped:
+    """Parent: the id maps of your user namespace, if you have one, are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class Failed:
         return ERRORS_BY_NAME.get(self.kind, MiniDockerError)(self.message)
 
 
-Message = Placed | Sandboxed | Terminal | Ready | Proceed | Failed
-_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Placed, Sandboxed, Terminal, Ready, Proceed, Failed)}
+Message = Mapped | Sandboxed | Terminal | Ready | Proceed | Failed
+_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Mapped, Sandboxed, Terminal, Ready, Proceed, Failed)}
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -112,7 +113,7 @@ def hear(end: socket.socket) -> tuple[Message | None, list[int]]:
         BlockingIOError: the socket does not block and nothing has been said yet.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(end, MAX_MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = receive(end, MAX_MESSAGE_BYTES, 4)
     except ConnectionResetError:
         return None, []
     if not data:

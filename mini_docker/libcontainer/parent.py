@@ -1,4 +1,4 @@
-"""The parent half: gives birth to a container's init, or to a further process, and places it.
+"""The parent half: gives birth to a container's init, or to a further process.
 
 It has two users, the supervisor and the OCI runtime command. After `bear` or `bear_exec` each
 listens to the dialogue in its own way: the first from an event loop, the second by blocking.
@@ -17,13 +17,10 @@ from typing import NoReturn
 
 from mini_docker.libcontainer import dialogue, namespaces
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
-from mini_docker.libcontainer.init import Birth, Stdio, run_exec, run_init
+from mini_docker.libcontainer.init import Birth, Entry, Stdio, run_exec, run_init
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
-
-Place = Callable[[int], None]
-"""Moves a pid into the container's cgroups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Newborn:
 
 
 class Parent:
-    """Clones, writes id maps, places into cgroups.
+    """Clones and writes id maps.
 
     Args:
         kernel: the door.
@@ -46,13 +43,12 @@ class Parent:
         self._kernel = kernel
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
-    def bear(self, birth: Birth, stdio: Stdio | None, place: Place, cgroup: int = -1) -> Newborn:
-        """Give birth to a container's init and place it; it goes on by itself until it parks.
+    def bear(self, birth: Birth, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
+        """Give birth to a container's init; it goes on by itself until it parks.
 
         Args:
             stdio: the child's three streams; None when it opens a terminal.
-            place: called with the pid unless *cgroup* does the same.
-            cgroup: descriptor of a cgroup v2 directory to be born into, or -1.
+            cgroup: descriptor of a cgroup v2 directory to be born into; -1 when init joins by itself.
         """
         plan = namespaces.plan(birth.spec)
 
@@ -61,23 +57,16 @@ class Parent:
 
         keep = (birth.root, birth.narration, *(stdio or ()))
         newborn = self._clone(plan.clone_flags, plan.parent_joins, cgroup, live, keep)
-        self._place(newborn, place, cgroup, birth.spec)
-        return newborn
+        return self._map(newborn, birth.spec if birth.spec.has_new("user") else None)
 
-    def bear_exec(
-        self, process: ProcessSpec, seccomp: bytes, last_capability: int, target_pidfd: int, target_pid: int,
-        spec: ContainerSpec, stdio: Stdio | None, place: Place, cgroup: int = -1,
-    ) -> Newborn:  # fmt: skip
-        """Give birth to a further process of the container whose init is *target_pid*."""
-        flags = joinable_flags(spec)
+    def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
+        """Give birth to a further process of a running container."""
 
         def live(end: socket.socket) -> NoReturn:
-            run_exec(self._kernel, process, seccomp, last_capability, (target_pidfd, flags), end, stdio)
+            run_exec(self._kernel, entry, process, end, stdio)
 
-        joins = ((f"/proc/{target_pid}/ns/pid", c.CLONE_NEWPID),)
-        newborn = self._clone(0, joins, cgroup, live, (target_pidfd, *(stdio or ())))
-        self._place(newborn, place, cgroup, None)
-        return newborn
+        joins = ((f"/proc/{entry.pid}/ns/pid", c.CLONE_NEWPID),)
+        return self._map(self._clone(0, joins, cgroup, live, (entry.pidfd, *(stdio or ()))), None)
 
     def _clone(
         self, flags: int, joins: Iterable[tuple[str, int]], cgroup: int, live: Callable[[socket.socket], NoReturn],
@@ -88,8 +77,10 @@ class Parent:
         try:
             for path, flag in joins:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                self._kernel.setns(descriptor, flag)
-                os.close(descriptor)
+                try:
+                    self._kernel.setns(descriptor, flag)
+                finally:
+                    os.close(descriptor)
                 joined |= flag
             pid, pidfd = self._kernel.clone3(flags, cgroup)
             if pid == 0:
@@ -105,16 +96,15 @@ class Parent:
                 self._kernel.setns(self._own_pid_namespace, c.CLONE_NEWPID)
         return Newborn(pid, pidfd, ours)
 
-    def _place(self, newborn: Newborn, place: Place, cgroup: int, spec: ContainerSpec | None) -> None:
+    def _map(self, newborn: Newborn, spec: ContainerSpec | None) -> Newborn:
         try:
-            if cgroup < 0:
-                place(newborn.pid)
-            if spec is not None and spec.has_new("user"):
+            if spec is not None:
                 self._write_id_maps(newborn.pid, spec)
-            dialogue.say(newborn.dialogue, dialogue.Placed())
+            dialogue.say(newborn.dialogue, dialogue.Mapped())
         except BaseException:
             bury(self._kernel, newborn)
             raise
+        return newborn
 
     def _write_id_maps(self, pid: int, spec: ContainerSpec) -> None:
         self._kernel.write_file(f"/proc/{pid}/uid_map", _id_map(spec.uid_map))

@@ -16,6 +16,7 @@ import struct
 from typing import Any
 
 from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
+from mini_docker.linux.descriptors import receive
 
 VERSION = 1
 SOCKET_NAME = f"supervisor-{VERSION}.sock"
@@ -39,7 +40,7 @@ class FrameReader:
         Raises:
             BlockingIOError: nothing is there now.
         """
-        data, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = receive(channel, 1 << 16, MAX_DESCRIPTORS)
         self.descriptors += descriptors
         self._data += data
         return bool(data)

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
-from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Stdio
-from mini_docker.libcontainer.parent import Parent
+from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio
+from mini_docker.libcontainer.parent import Newborn, Parent, joinable_flags
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.connection import Connection
@@ -163,14 +164,15 @@ class Supervisor:
 
         log = _log_writer(stdio_wish)
         stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
-        init = self._bear(
-            spec.process, stdio, stdio_wish["open_stdin"],
-            lambda streams: HeldProcess(
-                self._loop, self._kernel,
-                self._parent.bear(birth, streams, lambda pid: self._cgroups.attach(spec.cgroup, pid)),
-                stdio, sandboxed, lambda: self._init_ended(id_),
-            ),
-        )  # fmt: skip
+
+        def bear(streams: Stdio | None) -> HeldProcess:
+            newborn = self._born_into(
+                spec.cgroup,
+                lambda join, cgroup: self._parent.bear(replace(birth, join_cgroups=join), streams, cgroup),
+            )
+            return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
+
+        init = self._bear(spec.process, stdio, stdio_wish["open_stdin"], bear)
         return HeldContainer(id_, spec, init, birth.root, self._records / id_)
 
     def _bear(
@@ -198,6 +200,16 @@ class Supervisor:
         stdio.set_pipes(*ours)
         return held
 
+    def _born_into(self, cgroup: str, bear: Callable[[Callable[[], None] | None, int], Newborn]) -> Newborn:
+        """Bear a process into a container's cgroups: at once where the kernel can, else it joins by itself."""
+        directory = self._cgroups.open_for_clone(cgroup)
+        if directory < 0:
+            return bear(lambda: self._cgroups.join(cgroup), -1)
+        try:
+            return bear(None, directory)
+        finally:
+            os.close(directory)
+
     def _start(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._get(request)
         container.init.proceed(
@@ -213,6 +225,10 @@ class Supervisor:
         process = from_json(ProcessSpec, request["process"])
         stdio_wish = request["stdio"]
         stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
+        entry = Entry(
+            container.init.pid, container.init.pidfd, joinable_flags(container.spec), _program(request),
+            self._last_capability,
+        )  # fmt: skip
         failed = False
 
         def executed(outcome: Outcome) -> None:
@@ -226,17 +242,16 @@ class Supervisor:
             else:
                 self._exec_ended(container, execution)
 
-        held = self._bear(
-            process, stdio, stdio_wish["open_stdin"],
-            lambda streams: HeldProcess(
-                self._loop, self._kernel,
-                self._parent.bear_exec(
-                    process, _program(request), self._last_capability, container.init.pidfd, container.init.pid,
-                    container.spec, streams, lambda pid: self._cgroups.attach(container.spec.cgroup, pid),
+        def bear(streams: Stdio | None) -> HeldProcess:
+            newborn = self._born_into(
+                container.spec.cgroup,
+                lambda join, cgroup: self._parent.bear_exec(
+                    replace(entry, join_cgroups=join), process, streams, cgroup
                 ),
-                stdio, lambda outcome: None, ended,
-            ),
-        )  # fmt: skip
+            )
+            return HeldProcess(self._loop, self._kernel, newborn, stdio, lambda outcome: None, ended)
+
+        held = self._bear(process, stdio, stdio_wish["open_stdin"], bear)
         container.execs[execution] = held
         if descriptors:
             stdio.attach(socket.socket(fileno=descriptors.pop()), stdio_wish["open_stdin"])

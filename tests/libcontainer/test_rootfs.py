@@ -1,0 +1,111 @@
+"""The rootfs plan: pick up, pivot, attach, protect, in the order that keeps the host out of reach."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_docker.errors import Invalid
+from mini_docker.libcontainer import rootfs
+from mini_docker.libcontainer.config import ContainerSpec, Device, Mount, Namespace, ProcessSpec
+from mini_docker.linux import constants as c
+from mini_docker.linux.recording import RecordingKernel
+
+MOUNT = Namespace("mount")
+
+
+def spec(*mounts: Mount, namespaces: tuple[Namespace, ...] = (MOUNT,), **more: object) -> ContainerSpec:
+    return ContainerSpec(ProcessSpec(("true",)), namespaces, mounts=mounts, **more)  # type: ignore[arg-type]
+
+
+def only_step(mount: Mount) -> rootfs.MountStep:
+    (step,) = rootfs.plan(spec(mount)).mounts
+    return step
+
+
+flag_options = st.lists(st.sampled_from(["ro", "nosuid", "nodev", "noexec", "rw", "suid"]), unique=True)
+data_options = st.lists(st.sampled_from(["mode=755", "size=64k", "newinstance"]), unique=True)
+
+
+@given(flag_options, data_options)
+def test_each_option_is_an_attribute_or_the_file_systems_own(flags: list[str], data: list[str]) -> None:
+    """What mount(8) keeps in flags goes to the mount, the rest to the file system, and nothing is lost."""
+    step = only_step(Mount("/x", "tmpfs", "tmpfs", (*flags, *data)))
+    assert isinstance(step.what, rootfs.NewFilesystem)
+    assert {f"{key}={value}" if value else key for key, value in step.what.options} == set(data)
+    wanted = {"ro": c.MOUNT_ATTR_RDONLY, "nosuid": c.MOUNT_ATTR_NOSUID, "nodev": c.MOUNT_ATTR_NODEV,
+              "noexec": c.MOUNT_ATTR_NOEXEC}  # fmt: skip
+    assert step.what.attributes == sum(wanted.get(flag, 0) for flag in flags)
+
+
+@given(st.lists(st.sampled_from(["/a", "/a/b", "/b", "/c/"]), max_size=4))
+def test_mounts_keep_the_specs_order(targets: list[str]) -> None:
+    """A later mount may lie inside an earlier one: the order is the user's and part of the meaning."""
+    plan = rootfs.plan(spec(*(Mount(target, "tmpfs", "x") for target in targets)))
+    assert [step.target for step in plan.mounts] == [target.rstrip("/") for target in targets]
+
+
+def test_a_bind_mount_copies_a_tree() -> None:
+    """Read-only is an attribute of the copy, and reaches the mounts below only when asked to."""
+    step = only_step(Mount("/data", "bind", "/host/data", ("rbind", "ro", "rprivate")))
+    assert step.what == rootfs.CopyOfTree(
+        "/host/data", recursive=True, attributes=c.MOUNT_ATTR_RDONLY, propagation=c.MS_PRIVATE | c.MS_REC
+    )
+    recursive = only_step(Mount("/data", "bind", "/host/data", ("rbind", "rro"))).what
+    assert isinstance(recursive, rootfs.CopyOfTree)
+    assert recursive.set_recursively
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (spec(Mount("data", "tmpfs", "x")), "'data' is not an absolute path"),
+        (spec(Mount("/x", "bind", "/y", ("size=1",))), "bind mount has no option 'size'"),
+        (spec(root_propagation="sideways"), "unknown propagation 'sideways'"),
+    ],
+)
+def test_nonsense_is_refused(bad: ContainerSpec, reason: str) -> None:
+    """Before anything is mounted."""
+    with pytest.raises(Invalid, match=reason):
+        rootfs.plan(bad)
+
+
+def test_without_a_mount_namespace_nothing_is_mounted() -> None:
+    """A mount would be the host's: plain chroot is all that is left."""
+    plan = rootfs.plan(spec(Mount("/proc", "proc", "proc"), namespaces=(), masked_paths=("/proc/kcore",)))
+    assert (plan.own_namespace, plan.mounts, plan.masked) == (False, (), ())
+
+
+def test_devices_are_made_only_in_a_dev_of_the_containers_own() -> None:
+    """In an image's own /dev, or a bind of the host's, we make no nodes."""
+    device = Device("/dev/null", "c", 1, 3)
+    assert rootfs.plan(spec(Mount("/dev", "tmpfs", "tmpfs"), devices=(device,))).devices == (device,)
+    assert rootfs.plan(spec(Mount("/dev", "bind", "/dev", ("bind",)), devices=(device,))).devices == ()
+    assert rootfs.plan(spec(devices=(device,))).devices == ()
+
+
+def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The security of it: by the time a path of the container is followed, the host is gone."""
+    for name in ("fchdir", "chdir", "close"):
+        monkeypatch.setattr(rootfs.os, name, lambda *args: None)
+    kernel = RecordingKernel()
+    plan = rootfs.plan(
+        spec(Mount("/proc", "proc", "proc"), Mount("/v", "bind", "/host/v", ("rbind", "ro")), masked_paths=())
+    )
+    maker = rootfs.RootfsMaker(kernel.door(), plan, "/run/stage")
+    maker.pick_up()
+    maker.pivot(7, "")
+    names = kernel.names()
+    assert names[0] == "mount"  # propagation is cut before anything else
+    last_pick = max(index for index, name in enumerate(names) if name in ("fsmount", "mount_setattr"))
+    assert last_pick < names.index("pivot_root") < names.index("umount")
+    assert ("umount", (".", c.MNT_DETACH)) in kernel.calls
+
+
+def test_the_drivers_mount_itself_stays_detached() -> None:
+    """The root is attached as a copy, where the kernel can: `docker cp` and a restart go on using the original."""
+    kernel = RecordingKernel()
+    assert rootfs._own_copy(kernel.door(), 7) != 7
+    older = RecordingKernel(failures={"open_tree": 22})
+    assert rootfs._own_copy(older.door(), 7) == 7
