@@ -45,7 +45,7 @@ def commit(
         Invalid: the tar is corrupt or hostile; nothing is left of it.
         NotFound: *base* was deleted meanwhile.
     """
-    before = _blank() if base is None else base.config
+    before = ImageConfig(host_architecture(), "linux") if base is None else base.config
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     with graph.lease():
         diff_ids = before.diff_ids
@@ -66,7 +66,7 @@ def commit(
         return graph.register(after.encode(), parent=base.id if base else None)
 
 
-def _blank() -> ImageConfig:
-    """An image of this machine's kind with nothing in it."""
+def host_architecture() -> str:
+    """What images call this machine's architecture: ``amd64``, ``arm64``, …"""
     machine = platform.machine()
-    return ImageConfig(_ARCHITECTURES.get(machine, machine), "linux")
+    return _ARCHITECTURES.get(machine, machine)

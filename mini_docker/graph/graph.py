@@ -67,8 +67,9 @@ class Graph:
             if image.top is not None:
                 self._layers.acquire(image.top)
         except (OSError, Invalid, NotFound) as error:
-            # Only damage from outside brings this about. The record stays, so that someone can look at it.
-            log.error("image %s is damaged and left out: %s", name, error)
+            # Only damage from outside brings this about. The record stays, for someone to look at, until the image
+            # comes again.
+            log.error("image %s is damaged and left out, pull it again: %s", name, error)
             return
         self._enter(image)
 
@@ -172,7 +173,10 @@ class Graph:
         if image.parent is not None:
             write_file(scratch / "parent", image.parent.encode())
         sync_folder(scratch)
-        publish(scratch, self._folder / hex_of(image.id))
+        target = self._folder / hex_of(image.id)
+        if target.exists():  # a damaged one, which was left out when the graph was opened
+            shutil.rmtree(target)
+        publish(scratch, target)
 
     def _enter(self, image: Image) -> None:
         self._images[image.id] = image
@@ -263,6 +267,11 @@ class Graph:
             NotFound: no such blob.
         """
         return self._layers.blobs.size(digest)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that need not outlive the work they are made for; `recover` empties it."""
+        return self._layers.scratch
 
     def collect(self) -> None:
         """Drop the layers of deleted images that a container stood on; call it after a container was removed."""

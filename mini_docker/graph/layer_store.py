@@ -73,8 +73,11 @@ class LayerStore:
         self._blob_users: Counter[str] = Counter()
         self._leases: list[Lease] = []
         self._orphans: set[str] = set()  # unreferenced, but the driver could not let go of them
-        for record in self._records.glob("sha256*.json"):
-            self._enter(Layer(**json.loads(record.read_bytes())))
+        for record in self._records.iterdir():
+            try:
+                self._enter(Layer(**json.loads(record.read_bytes())))
+            except (ValueError, TypeError) as error:
+                log.error("layer record %s is damaged, its images must be pulled again: %s", record.name, error)
 
     # -- looking ----------------------------------------------------------------------------------
 

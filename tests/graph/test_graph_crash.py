@@ -1,9 +1,10 @@
 """kill -9 at every file operation: the store opens again, whole, with the rubbish collected.
 
 A child process does the work with an audit hook that counts the operations Python makes on files (open, mkdir,
-rename, remove, rmdir, symlink, …; see "Audit events table" in Python's library reference) and kills itself with SIGKILL
-just before the N-th. The parent waits, opens what is left, and compares it with what may be there. N grows until the child
-survives; so every gap between two operations is tried, the fake driver's included.
+rename, remove, …; see "Audit events table" in Python's library reference) and kills itself with SIGKILL just before
+the N-th, or, where that opens a file for writing, just after it, when the file is there and empty. The parent waits,
+opens what is left, and compares it with what may be there. N grows until the child survives; so every gap between two
+operations is tried, the fake driver's included.
 """
 
 from __future__ import annotations
@@ -46,10 +47,14 @@ def killed(work: Callable[[], object], at: int) -> bool:
 
         def count(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal left
-            if event.startswith(OPERATIONS) and event not in ("os.kill", "os.listdir", "os.scandir"):
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            if not event.startswith(OPERATIONS) or event in ("os.kill", "os.listdir", "os.scandir"):
+                return
+            gaps = 2 if event == "open" and writes(arguments) else 1
+            before, after, left = left == 1, left == gaps == 2, left - gaps
+            if after:
+                os.close(os.open(str(arguments[0]), int(str(arguments[2])), 0o600))
+            if before or after:
+                os.kill(os.getpid(), signal.SIGKILL)
 
         try:
             sys.addaudithook(count)
@@ -60,6 +65,12 @@ def killed(work: Callable[[], object], at: int) -> bool:
     _, status = os.waitpid(pid, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the work failed by itself"
     return os.WIFSIGNALED(status)
+
+
+def writes(arguments: tuple[object, ...]) -> bool:
+    """Whether the operation opens a file by its whole path for writing."""
+    path, _, flags = arguments
+    return isinstance(path, str) and path.startswith("/") and isinstance(flags, int) and bool(flags & os.O_CREAT)
 
 
 def check_whole(graph: Graph, root: Path) -> None:

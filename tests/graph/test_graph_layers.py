@@ -288,8 +288,24 @@ def test_a_damaged_image_is_left_out(
     good, bad = add_image(graph, [A]), add_image(graph, [B])
     record = tmp_path / "graph" / "images" / bad.id[7:] / "json"
     record.write_bytes(record.read_bytes().replace(b"amd64", b"amd65"))
-    assert Graph(tmp_path / "graph", driver).images() == [good]
+    again = Graph(tmp_path / "graph", driver)
+    assert again.images() == [good]
     assert bad.id[7:] in caplog.text
+    again.recover()
+    assert add_image(again, [B]) == bad and again.get(bad.id) == bad
+
+
+def test_a_damaged_layer_record_is_left_out(
+    graph: Graph, driver: FakeDriver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the images on it; they can be pulled again."""
+    image = add_image(graph, [A])
+    (tmp_path / "graph" / "layers" / (driver_layer(image.layers[0]) + ".json")).write_text("{")
+    again = Graph(tmp_path / "graph", driver)
+    again.recover()
+    assert again.images() == [] and driver.layers() == []
+    assert "damaged" in caplog.text
+    assert add_image(again, [A]) == image
 
 
 def test_layers_that_the_driver_lost_are_unpacked_again(graph: Graph, driver: FakeDriver, tmp_path: Path) -> None:

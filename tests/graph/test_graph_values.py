@@ -89,7 +89,8 @@ def test_unknown_fields_come_back(extra: dict[str, Any]) -> None:
     "data",
     [
         b"", b"\xff\xfe", b"[]", b"null", b'{"os": 3}', b'{"rootfs": {"type": "zfs"}}',
-        b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": "x"}}', b'{"history": [3]}', b'{"history": [{"empty_layer": "yes"}]}', b"[" * 100_000,
+        b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": "x"}}', b'{"history": [3]}',
+        b'{"history": [{"empty_layer": "yes"}]}', b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_bad_configs_are_invalid(data: bytes) -> None:
