@@ -26,9 +26,9 @@ _TIMEVAL = struct.Struct("ll")
 class Wire:
     """A server's end of one connection.
 
-    Three locks, always taken in this order: *receiving* or *sending* (held during the system call,
-    so that `close` can wait until nobody uses the descriptor any more), then *machine* (held for
-    moments: h11 is not thread-safe).
+    *receiving* and *sending* are held during the system call, so that `close` can wait until nobody uses
+    the descriptor any more, whose number the next connection will get. Inside them, for moments only:
+    *machine* (h11 is not thread-safe) and *closing* (a shutdown must not hit the number's next owner).
 
     Args:
         sock: a connected stream socket in blocking mode; the wire owns it from now on.
@@ -41,6 +41,7 @@ class Wire:
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
         self._machine_lock = threading.Lock()
+        self._closing = threading.Lock()
         self._timeout: float | None = None
         self._ended = False  # the peer will send no more
         self._closed = False
@@ -158,7 +159,7 @@ class Wire:
     def close(self) -> None:
         """`end`, then give the descriptor back once no thread is inside a system call on it."""
         self.end()
-        with self._receiving, self._sending:
+        with self._receiving, self._sending, self._closing:
             self._closed = True
             self._socket.close()
 
@@ -176,7 +177,10 @@ class Wire:
         self._socket.sendall(data)
 
     def _shutdown(self, direction: int) -> None:
-        try:
-            self._socket.shutdown(direction)
-        except OSError:
-            pass  # the peer was faster, or the wire is closed: it has ended, which was the wish
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self._socket.shutdown(direction)
+            except OSError:
+                pass  # the peer was faster: it has ended, which was the wish

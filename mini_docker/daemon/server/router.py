@@ -68,12 +68,15 @@ class Router:
         """
         path = strip_version(path)
         others: list[str] = []
+        method_known = False
         for match in self._candidates(path):
             if match.route.method != method:
                 others.append(match.route.method)
             elif not match.route.requires or match.route.requires in query:
                 return match
-        if others and method not in (match.route.method for match in self._candidates(path)):
+            else:
+                method_known = True
+        if others and not method_known:
             raise MethodNotAllowed(method, others)
         raise PageNotFound("page not found")
 
@@ -121,6 +124,6 @@ def _compile(pattern: str) -> re.Pattern[str]:
     parts: list[str] = []
     position = 0
     for parameter in _PARAMETER.finditer(pattern):
-        parts += re.escape(pattern[position : parameter.start()]), "(.+)" if parameter[1] else "([^/]+)"
+        parts += re.escape(pattern[position : parameter.start()]), "([^/].*)" if parameter[1] else "([^/]+)"
         position = parameter.end()
     return re.compile("".join(parts) + re.escape(pattern[position:]), re.DOTALL)

@@ -85,18 +85,19 @@ class ServeApi:
                 self._listeners = []
                 self._open = False
 
-    def open(self, seconds: float) -> None:
-        """Let clients in.
-
-        Args:
-            seconds: how long to wait until it listens; both jobs are started side by side.
+    def wait_until_listening(self, seconds: float) -> None:
+        """Wait until `serveapi`, in whatever thread it runs, has its addresses.
 
         Raises:
-            Unavailable: it does not listen.
+            Unavailable: it does not listen after *seconds*.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._listeners, seconds):
-                raise Unavailable("acceptconnections: the API does not listen: the job serveapi did not get that far")
+                raise Unavailable(f"the API does not listen after {seconds:g} seconds: see why the job serveapi failed")
+
+    def open(self) -> None:
+        """Let clients in."""
+        with self._changed:
             self._open = True
             self._changed.notify_all()
 
@@ -136,7 +137,8 @@ class AcceptConnections:
         Raises:
             Unavailable: `serveapi` does not listen.
         """
-        self._api.open(self._listen_seconds)
+        self._api.wait_until_listening(self._listen_seconds)
+        self._api.open()
         notify(self._environ, "READY=1")
 
 
