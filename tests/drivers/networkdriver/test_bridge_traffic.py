@@ -15,7 +15,7 @@ from tests.drivers.networkdriver.namespaces import ask
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 FORMS = ["nftables", "iptables-legacy", "iptables-nft"]
-SOON = 0.3  # seconds to wait for what must not come
+SOON = 0.1  # seconds to wait for what must not come
 
 
 def _skip_without(form: str) -> None:
@@ -23,7 +23,7 @@ def _skip_without(form: str) -> None:
         pytest.skip(obstacle)
 
 
-@pytest.fixture(params=[f"{form}, bridge-nf-call {call}" for form in FORMS for call in (0, 1)])
+@pytest.fixture(params=[f"{form}, bridge-nf-call {call}" for form in FORMS[:2] for call in (0, 1)])
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     form, _, call = request.param.partition(", bridge-nf-call ")
     _skip_without(form)
@@ -75,6 +75,9 @@ def test_a_port_on_127_0_0_1_is_reached_from_the_host_alone(host: Host) -> None:
         assert host.outside.ask(HOST_ADDRESS, 18083, seconds=SOON) == ""
         assert host.outside.ask("127.0.0.1", 18083, seconds=SOON) == ""
         assert peer.namespace.ask("127.0.0.1", 18083, seconds=SOON) == ""
+    with host.namespace.serve("secret", 5000, address="127.0.0.1"):
+        assert ask("127.0.0.1", 5000).startswith("secret")
+        assert peer.namespace.ask("127.0.0.1", 5000, seconds=SOON) == ""
 
 
 def test_what_is_not_published_is_not_reached_from_outside(host: Host) -> None:
