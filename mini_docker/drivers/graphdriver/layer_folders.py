@@ -4,7 +4,7 @@ A folder is filled in ``tmp/`` and renamed into place, and renamed into ``trash/
 is the instant at which a layer begins or ceases to exist. A layer that is being written to carries the
 file ``incomplete``; what a crash leaves in such a state is rubbish.
 
-It knows nothing of what is in a folder, besides the file ``parent``, the id of the layer it stands on.
+It knows nothing of what is in a folder, besides a note of the layer it stands on.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LayerFolders:
                 continue
             folder = self.root / layer_id
             try:
-                parent = (folder / _PARENT).read_text() or None
+                parent = self.read_parent(folder)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # no layer of ours
             self._parents[layer_id] = parent
@@ -63,6 +63,18 @@ class LayerFolders:
                 self._children[parent] += 1
             if (folder / _INCOMPLETE).exists():
                 self._incomplete.add(layer_id)
+
+    def write_parent(self, folder: Path, parent: str | None) -> None:
+        """Note in a new layer's folder what it stands on. For drivers whose folders say it otherwise to override."""
+        (folder / _PARENT).write_text(parent or "")
+
+    def read_parent(self, folder: Path) -> str | None:
+        """The inverse of `write_parent`.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: it is no layer's folder.
+        """
+        return (folder / _PARENT).read_text() or None
 
     def __contains__(self, layer_id: str) -> bool:
         with self._lock:
@@ -114,7 +126,7 @@ class LayerFolders:
         try:
             folder = self.scratch(layer_id)
             try:
-                (folder / _PARENT).write_text(parent or "")
+                self.write_parent(folder, parent)
                 yield folder
                 os.rename(folder, self.root / layer_id)
             except BaseException:

@@ -1,8 +1,9 @@
 """The overlay driver: sheets of glass. A layer is the sheet with its own strokes; the kernel shows the stack as one.
 
-On disk, as Docker's overlay2: ``ID/diff`` is the sheet, ``ID/link`` its short name, which is a symbolic link in ``l/``;
-``ID/lower`` the short names of all sheets below, nearest first; ``ID/work`` is there for layers that are written
-to. A container's layer is thus made by a few small files, whatever lies below.
+On disk, as Docker's overlay2: ``ID/diff`` is the sheet; ``ID/lower`` has the short names of all sheets below, nearest
+first; ``ID/work`` is there for layers that are written to; ``ID/link`` is the layer's own short name, a symbolic
+link in ``l/``, made when the first other layer is laid on it. A container's layer is thus made by two
+directories and one small file, whatever lies below.
 
 It knows nothing of images and containers.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -73,7 +75,8 @@ class OverlayDriver:
         self._root = root
         self._kernel = kernel
         self._links = root / LINKS
-        self._folders = LayerFolders(root)
+        self._folders = _OverlayFolders(root)
+        self._naming = threading.Lock()
         self._background = Background("graphdriver overlay")
         self._roots = OpenRoots(self._background)
         # found out at the first mount, and the same ever after
@@ -127,7 +130,7 @@ class OverlayDriver:
                 os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
             else:
                 below = self._root / parent
-                lowers = (_read(below / _LINK), *self._lowers(below))
+                lowers = (self._short_name(parent), *_lowers(below))
                 if len(lowers) > MAX_LOWERS:
                     raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
                 # The root directory itself is never copied up: it is an image of the parent's from the beginning.
@@ -136,19 +139,30 @@ class OverlayDriver:
                 (folder / _LOWER).write_text(":".join(f"{LINKS}/{lower}" for lower in lowers))
             if writable:
                 os.mkdir(folder / _WORK, 0o700)
-            (folder / _LINK).write_text(self._make_link(layer_id))
 
-    def _make_link(self, layer_id: str) -> str:
-        """A new short name for the layer. It dangles until the layer stands in its place."""
+    def _short_name(self, layer_id: str) -> str:
+        """The layer's name in ``l/``; given to it if it has none yet."""
+        note = self._folders.folder(layer_id) / _LINK
+        with self._naming:
+            with suppress(FileNotFoundError):
+                return _read(note)
+            name = self._make_link(f"../{layer_id}/{_DIFF}")
+            # Renamed into place: the note is there whole, or a crash leaves a link that nobody speaks of.
+            unfinished = note.with_suffix(".new")
+            unfinished.write_text(name)
+            os.rename(unfinished, note)
+            return name
+
+    def _make_link(self, target: str) -> str:
         while True:
             name = secrets.token_hex(_SHORT_NAME_BYTES)
             try:
-                os.symlink(f"../{layer_id}/{_DIFF}", self._links / name)
+                os.symlink(target, self._links / name)
                 return name
             except FileExistsError:
                 continue
             except FileNotFoundError:
-                self._links.mkdir(0o700, exist_ok=True)
+                self._links.mkdir(0o700)
 
     def remove(self, layer_id: str) -> None:
         with self._roots.kept_closed(layer_id):
@@ -157,7 +171,7 @@ class OverlayDriver:
         self._background.put(partial(self._dispose, thrown))
 
     def _dispose(self, thrown: Path) -> None:
-        with suppress(FileNotFoundError):  # half-made: it has no short name, or not this one
+        with suppress(FileNotFoundError):  # many a layer has no short name
             os.unlink(self._links / _read(thrown / _LINK))
         removal.remove(thrown)
 
@@ -172,8 +186,9 @@ class OverlayDriver:
         for folder in self._folders.rubbish():
             self._dispose(folder)
         if self._links.is_dir():
+            noted = {_short_name_note(self._folders.folder(layer_id)) for layer_id in self._folders.ids()}
             for link in self._links.iterdir():
-                if not link.exists():
+                if link.name not in noted:
                     link.unlink()
 
     # Opening.
@@ -191,18 +206,19 @@ class OverlayDriver:
 
     def _mount_layer(self, layer_id: str) -> int:
         folder = self._folders.folder(layer_id)
-        lowers = self._lowers(folder)
+        lowers = _lowers(folder)
         if not (folder / _WORK).is_dir():
-            return self._mount_read_only(folder)
+            return self._mount_read_only(layer_id)
         if not lowers:
             return clone_detached(self._kernel, folder / _DIFF, read_only=False)
         return self._mount(OverlayMount(self._links, lowers, str(folder / _DIFF), str(folder / _WORK)))
 
-    def _mount_read_only(self, folder: Path) -> int:
-        lowers = self._lowers(folder)
+    def _mount_read_only(self, layer_id: str) -> int:
+        folder = self._folders.folder(layer_id)
+        lowers = _lowers(folder)
         if not lowers:
             return clone_detached(self._kernel, folder / _DIFF, read_only=True)
-        return self._mount(OverlayMount(self._links, (_read(folder / _LINK), *lowers)))
+        return self._mount(OverlayMount(self._links, (self._short_name(layer_id), *lowers)))
 
     def _mount(self, mount: OverlayMount) -> int:
         if self._takes_single_lowers:
@@ -288,7 +304,7 @@ class OverlayDriver:
     @contextmanager
     def _view(self, layer_id: str) -> Iterator[int]:
         """A read-only mount of one's own of a layer and all below. It takes no writes, so others may have it open."""
-        descriptor = self._mount_read_only(self._folders.folder(layer_id))
+        descriptor = self._mount_read_only(layer_id)
         try:
             yield descriptor
         finally:
@@ -300,14 +316,33 @@ class OverlayDriver:
     def _backing(self) -> str:
         return backing_file_system(self._root, self._kernel)
 
-    @staticmethod
-    def _lowers(folder: Path) -> tuple[str, ...]:
-        """The short names of all layers below the one in *folder*, nearest first."""
-        try:
-            text = _read(folder / _LOWER)
-        except FileNotFoundError:
-            return ()
-        return tuple(lower.removeprefix(f"{LINKS}/") for lower in text.split(":"))
+
+class _OverlayFolders(LayerFolders):
+    """Layers whose parent is the first that their ``lower`` names: no file more is made for it."""
+
+    def write_parent(self, folder: Path, parent: str | None) -> None:
+        """Nothing: the driver writes ``lower``."""
+
+    def read_parent(self, folder: Path) -> str | None:
+        os.stat(folder / _DIFF)
+        lowers = _lowers(folder)
+        return Path(os.readlink(self.root / LINKS / lowers[0])).parts[1] if lowers else None
+
+
+def _lowers(folder: Path) -> tuple[str, ...]:
+    """The short names of all layers below the one in *folder*, nearest first."""
+    try:
+        text = _read(folder / _LOWER)
+    except FileNotFoundError:
+        return ()
+    return tuple(lower.removeprefix(f"{LINKS}/") for lower in text.split(":"))
+
+
+def _short_name_note(folder: Path) -> str | None:
+    try:
+        return _read(folder / _LINK)
+    except FileNotFoundError:
+        return None
 
 
 def _read(file: Path) -> str:
