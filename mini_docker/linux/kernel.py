@@ -115,6 +115,9 @@ class Kernel(Protocol):
     def close_range(self, first: int, last: int = LAST_DESCRIPTOR, close_on_exec: bool = False) -> None:
         """Close every descriptor from *first* to *last*, now or at the next exec."""
 
+    def guard_devices(self, cgroup: int, program: bytes) -> None:
+        """Let an eBPF program (an array of bpf_insn) decide on every use of a device in a cgroup v2 directory."""
+
     def setgroups(self, groups: tuple[int, ...]) -> None:
         """Set the supplementary groups."""
 
@@ -140,8 +143,11 @@ class Kernel(Protocol):
     def mknod(self, path: str, mode: int, device: int) -> None:
         """Make a device node, fifo or whiteout."""
 
-    def ioctl(self, descriptor: int, request: int, argument: bytes | int = 0) -> bytes:
-        """A device's own call; returns the argument as the kernel left it."""
+    def ioctl(self, descriptor: int, request: int, argument: bytes | bytearray | int = 0) -> bytes:
+        """A device's own call; returns the argument as the kernel left it.
+
+        One of more than 1024 bytes must be a bytearray, which the kernel then changes in place.
+        """
 
 
 # x86_64 and aarch64 agree on every number above 423; the older ones differ.
@@ -317,6 +323,24 @@ class LinuxKernel:
             shown=(first, last, close_on_exec),
         )  # fmt: skip
 
+    def guard_devices(self, cgroup: int, program: bytes) -> None:
+        instructions = ctypes.create_string_buffer(program, len(program))
+        license_name = ctypes.create_string_buffer(b"MIT")
+        shown = (cgroup, f"<{len(program) // 8} instructions>")
+        # union bpf_attr for BPF_PROG_LOAD: prog_type, insn_cnt, insns, license
+        load = struct.pack(
+            "IIQQ40x", c.BPF_PROG_TYPE_CGROUP_DEVICE, len(program) // 8, ctypes.addressof(instructions),
+            ctypes.addressof(license_name),
+        )  # fmt: skip
+        loaded = self._call("bpf", ctypes.c_int(c.BPF_PROG_LOAD), load, ctypes.c_uint(len(load)), shown=shown)
+        try:
+            # For BPF_PROG_ATTACH: target_fd, attach_bpf_fd, attach_type, attach_flags. Without flags the program
+            # replaces an earlier one, and cgroups below this one may not have any.
+            attach = struct.pack("IIII", cgroup, loaded, c.BPF_CGROUP_DEVICE, 0)
+            self._call("bpf", ctypes.c_int(c.BPF_PROG_ATTACH), attach, ctypes.c_uint(len(attach)), shown=shown)
+        finally:
+            os.close(loaded)  # the cgroup holds it from now on
+
     # The C library would send these to every thread, but a child of a bare clone3 is a stranger to it:
     # hence the bare calls.
     def setgroups(self, groups: tuple[int, ...]) -> None:
@@ -366,11 +390,13 @@ class LinuxKernel:
         except OSError as error:
             raise SyscallError("mknod", (path, oct(mode), device), error.errno or 0) from None
 
-    def ioctl(self, descriptor: int, request: int, argument: bytes | int = 0) -> bytes:
+    def ioctl(self, descriptor: int, request: int, argument: bytes | bytearray | int = 0) -> bytes:
         try:
             result = fcntl.ioctl(descriptor, request, argument)
         except OSError as error:
             raise SyscallError("ioctl", (descriptor, hex(request)), error.errno or 0) from None
+        if isinstance(argument, bytearray):
+            return bytes(argument)
         return result if isinstance(result, bytes) else b""
 
 

@@ -35,6 +35,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "prctl": ("change an attribute of this process", "prctl(2)"),
     "capset": ("give up all capabilities but these", "capset(2), capabilities(7)"),
     "seccomp": ("filter this process's system calls from now on", "seccomp(2)"),
+    "guard_devices": ("let a BPF program decide on every use of a device in this cgroup", "bpf(2), cgroups(7)"),
     "setgroups": ("set the supplementary groups", "setgroups(2)"),
     "setresgid": ("become this group for good", "setresgid(2)"),
     "setresuid": ("become this user for good", "setresuid(2)"),
