@@ -21,7 +21,7 @@ from typing import BinaryIO
 from mini_docker.drivers.graphdriver.contract import Change, GraphDriver, MountedRoot, StorageOptions
 from mini_docker.errors import Conflict, NotFound
 from mini_docker.graph.image import Image
-from mini_docker.graph.layer import INIT_SUFFIX, init_layer
+from mini_docker.graph.layer import INIT_SUFFIX, driver_layer, init_layer
 from mini_docker.graph.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ContainerLayers:
     """The layers of all containers.
 
     *Fixed*: the driver. *In memory*: which init layers are known to be whole, and what each container stands on.
-    The latter is part of its layer's name, ``<container id>-on-<image layer>``: no record can disagree with it,
+    The latter is part of its layer's name, ``<container id>-on-<init layer>``: no record can disagree with it,
     none has to be written, and after a restart the driver's own list tells all.
     """
 
@@ -161,10 +161,10 @@ class ContainerLayers:
     def _make_init(self, image: Image | None, init: str) -> None:
         if init in self._whole:
             return
-        parent = None if image is None or image.top is None else init.removesuffix(INIT_SUFFIX)
+        parent = None if image is None or image.top is None else driver_layer(image.top)
         if self._driver.exists(init):  # left by an attempt that failed
             self._driver.remove(init)
-        self._driver.create(init, parent)
+        self._driver.create_read_write(init, parent, StorageOptions())  # an image layer may open read-only
         try:
             root = self._driver.open(init)
             try:

@@ -17,6 +17,7 @@ from mini_docker.graph.digest import digest_of, hex_of
 LAYER_PREFIX = "sha256-"
 INIT_SUFFIX = "-init"
 SCRATCH = "scratch"
+_INIT_DIGITS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +60,9 @@ def driver_layer(chain: str) -> str:
 
 
 def init_layer(chain: str | None) -> str:
-    """The driver's id of the init layer that all containers on the stack share; None is the empty stack."""
-    return (SCRATCH if chain is None else driver_layer(chain)) + INIT_SUFFIX
+    """The driver's id of the init layer that all containers on the stack share; None is the empty stack.
+
+    48 of the 64 digits: the name is part of the names of containers' layers, which drivers allow 128 characters, and
+    192 bits still are more than anyone can find two stacks for.
+    """
+    return (SCRATCH if chain is None else LAYER_PREFIX + hex_of(chain)[:_INIT_DIGITS]) + INIT_SUFFIX

@@ -37,7 +37,7 @@ from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.graph.blob_store import BlobStore, Spool
 from mini_docker.graph.digest import hex_of
 from mini_docker.graph.durable import replace_file, sync_folder
-from mini_docker.graph.layer import INIT_SUFFIX, LAYER_PREFIX, Layer, chain_id, driver_layer, init_layer
+from mini_docker.graph.layer import LAYER_PREFIX, Layer, chain_id, driver_layer, init_layer
 from mini_docker.graph.taps import Tap
 
 log = logging.getLogger(__name__)
@@ -342,9 +342,8 @@ class LayerStore:
 
     def _remove_unrecorded(self) -> None:
         """Remove the driver's image layers that have no record, upper ones first."""
-        recorded = {driver_layer(chain) for chain in self._layers}
-        rubbish = {name for name in self._driver.layers() if name.startswith(LAYER_PREFIX)}
-        rubbish = {name for name in rubbish if name.removesuffix(INIT_SUFFIX) not in recorded}
+        recorded = {name for chain in self._layers for name in (driver_layer(chain), init_layer(chain))}
+        rubbish = {name for name in self._driver.layers() if name.startswith(LAYER_PREFIX) and name not in recorded}
         while rubbish:
             removed = set()
             for name in rubbish:

@@ -157,6 +157,12 @@ def test_stubs_are_at_most_one_folder_deep() -> None:
     assert Stub("etc", folder=True) in STUBS
 
 
+def test_names_fit_every_driver(graph: Graph, layers: ContainerLayers, driver: FakeDriver) -> None:
+    """A container's id has 64 digits, and a driver allows a layer's id 128 characters."""
+    layers.create("c" * 64, add_image(graph, [A]))
+    assert max(len(name) for name in driver.layers()) <= 128
+
+
 def test_many_first_containers_at_once(graph: Graph, layers: ContainerLayers, driver: FakeDriver) -> None:
     """One makes the init layer, the others wait for it."""
     image = add_image(graph, [A])

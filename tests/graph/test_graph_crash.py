@@ -22,7 +22,7 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.digest import digest_of
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image
-from mini_docker.graph.layer import driver_layer
+from mini_docker.graph.layer import driver_layer, init_layer
 from mini_docker.graph.tag_store import TagStore
 from tests.graph.fake_driver import FakeDriver
 from tests.graph.layer_tars import add_image, config_for, squeezed, stream, tar
@@ -210,7 +210,7 @@ def test_container_layers(tmp_path: Path) -> None:
         if layers.exists("one"):
             layers.remove("one")
         layers.create("two", image)
-        tree = driver.tree(driver_layer(str(image.top)) + "-init")
+        tree = driver.tree(init_layer(image.top))
         stubs = stubs or len(tree)
         assert len(tree) == stubs and tree["/etc/mtab"] == "-> /proc/mounts"
         assert layers.containers() == ["two"] and layers.changes("two") == []
