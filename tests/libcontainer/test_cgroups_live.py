@@ -250,6 +250,15 @@ def test_stats_show_use(cgroup: Cgroup) -> None:
     assert 0 < stats["memory_stats"]["usage"] <= 64 * MIB == stats["memory_stats"]["limit"]
 
 
+def test_block_weight(cgroup: Cgroup) -> None:
+    """The file is absent from the root and has its name from the scheduler: it must be found all the same."""
+    needs(cgroup, "blkio_weight")
+    assert cgroup.manager.update(cgroup.path, Resources(blkio_weight=300)) == ()
+    file = "blkio" if cgroup.hierarchy.version == 1 else "io"
+    bfq = ".bfq" if cgroup.manager.features.bfq else ""
+    assert "300" in cgroup.text(f"{file}{bfq}.weight") or cgroup.text("io.weight") == "default 2930"
+
+
 def test_huge_pages(cgroup: Cgroup) -> None:
     """The limit of each page size has a file of its own."""
     needs(cgroup, "hugetlb")

@@ -60,7 +60,8 @@ def _detect_v1(kernel: Kernel, hierarchy: Hierarchy) -> CgroupFeatures:
     def has(controller: str, file: str) -> bool:
         return controller in hierarchy.mounts and _readable(kernel, f"{hierarchy.mounts[controller]}/{file}")
 
-    bfq = has("blkio", "blkio.bfq.weight")
+    # The root has no weight itself; where BFQ keeps its account in the root, every child has one.
+    bfq = has("blkio", "blkio.bfq.io_service_bytes")
     return CgroupFeatures(
         memory=has("memory", "memory.limit_in_bytes"),
         memory_swap=has("memory", "memory.memsw.limit_in_bytes"),
@@ -74,7 +75,7 @@ def _detect_v1(kernel: Kernel, hierarchy: Hierarchy) -> CgroupFeatures:
         cpuset=has("cpuset", "cpuset.cpus"),
         pids="pids" in hierarchy.mounts,
         blkio_weight=bfq or has("blkio", "blkio.weight"),
-        blkio_weight_device=has("blkio", "blkio.bfq.weight_device" if bfq else "blkio.weight_device"),
+        blkio_weight_device=bfq or has("blkio", "blkio.weight_device"),
         blkio_throttle=has("blkio", "blkio.throttle.read_bps_device"),
         bfq=bfq,
         hugetlb="hugetlb" in hierarchy.mounts,
