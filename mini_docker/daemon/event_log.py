@@ -26,7 +26,7 @@ FILTERS = (
 )  # fmt: skip
 """Keys of ``docker events --filter``."""
 
-_WITH_STATUS = ("container", "image")
+CONTAINER, IMAGE = "container", "image"
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Event:
     def line(self) -> bytes:
         """The event in Docker's JSON, with a newline; encoded once however many listen."""
         data: dict[str, Any] = {}
-        if self.type in _WITH_STATUS:
+        if self.type in (CONTAINER, IMAGE):
             # The fields of the days when every event was a container's or an image's; clients still read them.
             data = {"status": self.action, "id": self.actor}
-            if self.type == "container":
+            if self.type == CONTAINER:
                 data["from"] = self.attributes.get("image", "")
         data |= {
             "Type": self.type,
@@ -68,27 +68,29 @@ class Event:
 
     def matches(self, filters: Filters) -> bool:
         """Whether the event passes ``docker events --filter``."""
-        action = self.action.partition(":")[0]
-        name = self.attributes.get("name", "")
-        if not (filters.exact("event", self.action, action) and filters.exact("action", self.action, action)):
-            return False
-        if not (
-            filters.exact("type", self.type) and filters.exact("scope", "local") and filters.exact("id", self.actor)
-        ):
-            return False
-        if not filters.labels(self.attributes):
-            return False
-        for kind in ("container", "volume", "network", "daemon"):
-            if kind in filters and not (
-                (self.type == kind and (filters.exact(kind, name) or filters.prefix(kind, self.actor)))
-                or (self.type != kind and filters.exact(kind, self.attributes.get(kind, "")))
-            ):
-                return False
-        return "image" not in filters or self._is_of_image(filters)
+        verb = self.action.partition(":")[0]
+        return (
+            filters.exact("event", self.action, verb)
+            and filters.exact("action", self.action, verb)
+            and filters.exact("type", self.type)
+            and filters.exact("scope", "local")
+            and filters.exact("id", self.actor)
+            and filters.labels(self.attributes)
+            and all(self._is_of(kind, filters) for kind in ("container", "volume", "network", "daemon"))
+            and (IMAGE not in filters or self._is_of_image(filters))
+        )
+
+    def _is_of(self, kind: str, filters: Filters) -> bool:
+        """``--filter container=web``: its own events, and those of others that concern it (a network's connect)."""
+        if kind not in filters:
+            return True
+        if self.type == kind:
+            return filters.exact(kind, self.attributes.get("name", "")) or filters.prefix(kind, self.actor)
+        return filters.exact(kind, self.attributes.get(kind, ""))
 
     def _is_of_image(self, filters: Filters) -> bool:
         """``--filter image=busybox`` means every tag of it, and its containers too."""
-        name = self.attributes.get("image" if self.type == "container" else "name", "")
+        name = self.attributes.get("image" if self.type == CONTAINER else "name", "")
         return filters.exact("image", name, name.rpartition(":")[0] or name, self.actor)
 
 

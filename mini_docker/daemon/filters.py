@@ -39,11 +39,10 @@ class Filters:
         if not isinstance(data, dict):
             raise Invalid(f"invalid filters: expected an object, got {text!r}")
         values = {}
-        for key, words in data.items():
+        for key, value in data.items():
             if key not in allowed:
                 raise Invalid(f"Invalid filter '{key}'")
-            if isinstance(words, dict):
-                words = [word for word, wanted in words.items() if wanted]
+            words = [word for word, wanted in value.items() if wanted] if isinstance(value, dict) else value
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise Invalid(f"invalid filters: the values of {key!r} are not strings")
             values[key] = tuple(words)
@@ -72,7 +71,7 @@ class Filters:
         return not words or any(candidate.startswith(word) for word in words)
 
     def labels(self, labels: Mapping[str, str], key: str = "label") -> bool:
-        """Whether *labels* has every wanted one: ``name`` or ``name=value``. The one key whose values must all match."""
+        """Whether *labels* has every wanted one, ``name`` or ``name=value``: here all values must match."""
         for word in self.values.get(key, ()):
             name, equals, value = word.partition("=")
             if name not in labels or (equals and labels[name] != value):

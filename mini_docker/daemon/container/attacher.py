@@ -36,6 +36,11 @@ class Attacher:
         with self._lock:
             self._ready.set()
 
+    @property
+    def done(self) -> bool:
+        """Whether it was connected or dismissed."""
+        return self._ready.is_set()
+
     def wait(self) -> socket.socket | None:
         """The stream once it is there, the caller's to close; None after `dismiss`."""
         self._ready.wait()

@@ -30,7 +30,8 @@ class Container:
     *Fixed*: ``id``, ``created`` (ns since the epoch), ``image`` (id), ``config``, ``directory``, ``driver``.
     *Persisted, guarded by* ``lock``: ``name``, ``host_config``, ``state``, ``mounts``, ``attachments`` (by network
     name, in the order of joining), ``monitor``, ``restart_count``, ``stopped_by_user``.
-    *Guarded by* ``lock``: ``restart_timer`` (cancels the pending restart), ``attachers`` (who wait for the start).
+    *Guarded by* ``lock``: ``restart_timer`` (cancels the pending restart), ``attachers`` (who wait for the start),
+    ``spared`` (being restarted: not to be removed at its end).
     *Guarded by an inner lock of their own*: the waiters; so ringing needs no one's patience.
 
     ``lock`` is held during a life-cycle move, however long it takes; readers of single fields need not
@@ -65,6 +66,7 @@ class Container:
         self.lock = threading.RLock()
         self.restart_timer: threading.Timer | None = None
         self.attachers: list[Attacher] = []
+        self.spared = False
         self._waiters: set[Waiter] = set()
         self._waiters_lock = threading.Lock()
         self._removed = False

@@ -158,8 +158,13 @@ def environment(config: ContainerConfig, hostname: str, links: Iterable[str] = (
     words = [DEFAULT_PATH, f"HOSTNAME={hostname}"]
     if config.tty:
         words.append("TERM=xterm")
+    return merge_environment(words, (*links, *config.env))
+
+
+def merge_environment(base: Iterable[str], later: Iterable[str]) -> tuple[str, ...]:
+    """*base* with the words of *later* put in place of their namesakes, or at the end; ``K`` alone removes."""
     values: dict[str, str] = {}
-    for word in (*words, *links, *config.env):
+    for word in (*base, *later):
         name, equals, _ = word.partition("=")
         if equals:
             values[name] = word

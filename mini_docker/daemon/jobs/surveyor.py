@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.devices import block_device_numbers, wished_devices
+from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.networks import JOIN_PREFIX
 from mini_docker.daemon.container.spec import Surroundings
 from mini_docker.daemon.container.store import ContainerStore
@@ -48,18 +50,28 @@ class Surveyor:
             Invalid: a device or capability that does not exist.
         """
         host = container.host_config
-        names = apply_adjustments(host.cap_add, host.cap_drop, host.privileged, last_cap=self._last_capability)
         modes = {"network": host.network_mode, "pid": host.pid_mode, "ipc": host.ipc_mode}
-        return Surroundings(
-            cgroup_version=self._cgroup_version,
-            host_name=os.uname().nodename,
+        return replace(
+            self.survey_privileges(host),
             joined={kind: self._namespace(kind, mode) for kind, mode in modes.items() if mode.startswith(JOIN_PREFIX)},
             system_files=self._files_of_joined(host.network_mode) or system_files,
             links_env=tuple(links_env),
-            seccomp=self._seccomp,
-            capabilities=Capabilities(bounding=names, effective=names, permitted=names),
             devices=wished_devices(host),
             device_numbers=block_device_numbers(host),
+        )
+
+    def survey_privileges(self, host: HostConfig) -> Surroundings:
+        """The part that a further process of a container needs: what it may do.
+
+        Raises:
+            Invalid: a capability that does not exist.
+        """
+        names = apply_adjustments(host.cap_add, host.cap_drop, host.privileged, last_cap=self._last_capability)
+        return Surroundings(
+            cgroup_version=self._cgroup_version,
+            host_name=os.uname().nodename,
+            seccomp=self._seccomp,
+            capabilities=Capabilities(bounding=names, effective=names, permitted=names),
         )
 
     def _joined(self, mode: str) -> Container:
