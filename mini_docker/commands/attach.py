@@ -24,6 +24,8 @@ def attach(client: Client, options: Options) -> int:
     """``attach``: carry the streams of the container's main process; the result is its exit code."""
     (container,) = options.args
     path = f"/containers/{container}"
+    # Wait first: an exit between the look and the attach would go unseen.
+    wait = client.open("POST", f"{path}/wait")
     inspected = client.get(f"{path}/json")
     state, config = inspected["State"], inspected["Config"]
     if not state["Running"]:
@@ -35,7 +37,6 @@ def attach(client: Client, options: Options) -> int:
     stdin = bool(config.get("OpenStdin")) and not options["no-stdin"]
     tty = bool(config.get("Tty"))
     session.check_terminal(tty, stdin)
-    wait = client.open("POST", f"{path}/wait")
     query = {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": options["detach-keys"]}
     carrier = session.Session(client.hijack(f"{path}/attach", query), tty, stdin, options["detach-keys"])
     actions = session.kills(client, container) if options["sig-proxy"] else {}

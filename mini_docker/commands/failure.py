@@ -17,10 +17,10 @@ class CommandFailed(MiniDockerError):
 
     Args:
         message: for standard error; nothing is printed when it is empty.
-        exit_code: of the process.
+        exit_code: of the process; 0 leaves it to the command's custom (1, or 125 for run).
     """
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    def __init__(self, message: str, exit_code: int = 0) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -119,7 +119,7 @@ def commit(client: Client, options: Options) -> int:
     repository, name = reference.split(rest[0]) if rest else ("", "")
     query = {
         "container": container, "repo": repository, "tag": name, "comment": options["message"],
-        "author": options["author"], "changes": options["change"], "pause": "1" if options["pause"] else "0",
+        "author": options["author"], "changes": options["change"], "pause": "" if options["pause"] else "0",
     }  # fmt: skip
     print(client.post("/commit", query, {})["Id"])
     return 0

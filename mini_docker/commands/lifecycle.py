@@ -161,7 +161,7 @@ COMMANDS: dict[str, Any] = {
     "restart": Command("restart", _MANY, "Restart one or more containers", restart, _TIMES, (1, None)),
     "kill": Command(
         "kill", _MANY, "Kill one or more running containers", kill,
-        (Flag("signal", "s", STRING, "Signal to send to the container", "KILL"),), (1, None),
+        (Flag("signal", "s", STRING, "Signal to send to the container, KILL if not given"),), (1, None),
     ),
     "wait": Command(
         "wait", "CONTAINER [CONTAINER...]", "Block until one or more containers stop, then print their exit codes",

@@ -110,7 +110,7 @@ def show_progress(lines: Iterable[dict[str, Any]], out: TextIO, quiet: bool = Fa
     for line in lines:
         if "error" in line or "errorDetail" in line:
             detail = line.get("errorDetail") or {}
-            raise CommandFailed(str(detail.get("message") or line.get("error")), int(detail.get("code") or 1))
+            raise CommandFailed(str(detail.get("message") or line.get("error")), int(detail.get("code") or 0))
         if line.get("aux") is not None:
             aux.append(line["aux"])
         elif not quiet:

@@ -135,6 +135,7 @@ class Session:
             return data
         passed = self._keys.feed(data)
         if self._keys.detached:
+            self._send(passed)  # what was typed before the sequence is still the container's
             raise Detached
         return passed
 

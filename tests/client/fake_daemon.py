@@ -153,7 +153,10 @@ class FakeDaemon:
         elif isinstance(body, bytes):
             handler.wfile.write(body)
         else:
-            for piece in body:
-                handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-                handler.wfile.flush()
-            handler.wfile.write(b"0\r\n\r\n")
+            try:
+                for piece in body:
+                    handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    handler.wfile.flush()
+                handler.wfile.write(b"0\r\n\r\n")
+            except BrokenPipeError:
+                handler.close_connection = True  # the client has what it wanted and went
