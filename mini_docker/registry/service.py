@@ -51,6 +51,7 @@ class RegistryService:
         credentials: Credentials | None = None,
         *,
         push: bool = False,
+        mount_from: str = "",
         endpoint: str = "",
         cancellation: Cancellation | None = None,
     ) -> Session:
@@ -58,13 +59,15 @@ class RegistryService:
 
         Args:
             push: whether it shall write.
+            mount_from: another repository of the same registry from which blobs may be taken over.
             endpoint: the URL of the endpoint that answered an earlier conversation: it is tried first.
             cancellation: cuts the conversation short.
         """
         plan = self.config.for_push(reference.domain) if push else self.config.for_pull(reference.domain)
         # A stable sort: the known good one moves to the front, the others keep their order.
         endpoints = sorted(plan, key=lambda candidate: candidate.url != endpoint)
-        return Session(self, reference, credentials or Credentials(), endpoints, push, cancellation or Cancellation())
+        who, cut = credentials or Credentials(), cancellation or Cancellation()
+        return Session(self, reference, who, endpoints, push, cut, mount_from)
 
     def transport(self, endpoint: Endpoint) -> Transport:
         """The one transport to *endpoint*, so that connections are used again.

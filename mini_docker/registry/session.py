@@ -86,6 +86,7 @@ class Session:
         endpoints: Sequence[Endpoint],
         push: bool,
         cancellation: Cancellation,
+        mount_from: str = "",
     ) -> None:
         self.reference = reference
         self.cancellation = cancellation
@@ -94,6 +95,10 @@ class Session:
         self._credentials = credentials
         self._endpoints = list(endpoints)
         self._push = push
+        actions = "pull,push" if push else "pull"
+        self._scopes = [f"repository:{reference.path}:{actions}"]
+        if mount_from:
+            self._scopes.append(f"repository:{mount_from}:pull")
         self._current: Conversation | None = None
 
     @property
@@ -115,8 +120,8 @@ class Session:
     def at_endpoint(self, work: Callable[[Conversation], T]) -> T:
         """Do *work* at the first endpoint that can.
 
-        A mirror that fails, in whatever way, is left for the next endpoint; an origin only when no registry answers
-        there. Which one was left is remembered for the rest of the session.
+        A mirror that fails, in whatever way, is left for the next endpoint; an origin only when it never answered.
+        Which one was left is remembered for the rest of the session.
 
         Raises:
             MiniDockerError: what the last endpoint said, in Docker's words.
@@ -128,7 +133,8 @@ class Session:
             except Cancelled:
                 raise
             except MiniDockerError as error:
-                leave = self._endpoints[0].mirror or isinstance(error, Unreachable)
+                never_answered = isinstance(error, Unreachable) and self._current is None
+                leave = self._endpoints[0].mirror or never_answered
                 if not leave or len(self._endpoints) == 1:
                     raise self._translate(error) from error
                 self._endpoints.pop(0)
@@ -136,11 +142,9 @@ class Session:
 
     def _conversation(self) -> Conversation:
         if self._current is None:
-            actions = "pull,push" if self._push else "pull"
-            scopes = (f"repository:{self.reference.path}:{actions}",)
             conversation = Conversation(
-                self._memory, self._endpoints[0], self._credentials, scopes, self.cancellation
-            )  # fmt: skip
+                self._memory, self._endpoints[0], self._credentials, tuple(self._scopes), self.cancellation
+            )
             conversation.ping()
             self._current = conversation
         return self._current

@@ -7,8 +7,7 @@ the ``Authorization`` header goes to the host it was meant for and to no other.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -25,7 +24,7 @@ from mini_docker.registry.endpoints import Endpoint
 from mini_docker.registry.errors import Unreachable
 from mini_docker.registry.patience import Timeouts
 
-Body = Callable[[], "bytes | BinaryIO"]
+Body = Callable[[], "bytes | Iterable[bytes]"]
 """Makes the body anew for each try: what was half sent cannot be sent again."""
 Response = urllib3.BaseHTTPResponse
 

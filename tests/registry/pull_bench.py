@@ -8,6 +8,7 @@ from typing import Any
 
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.daemon.jobs.pull import Pull, PullLayer, PullManifest
+from mini_docker.daemon.jobs.push import Push, PushLayer
 from mini_docker.engine import Engine, Job
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.tag_store import TagStore
@@ -36,6 +37,8 @@ class PullBench:
         self.engine.register("pull", Pull(self.graph, self.tags, self.registry, self.downloads))
         self.engine.register("pull_manifest", PullManifest(self.registry))
         self.engine.register("pull_layer", PullLayer(self.registry))
+        self.engine.register("push", Push(self.graph, self.tags, self.registry))
+        self.engine.register("push_layer", PushLayer(self.graph, self.registry, root / "graph" / "tmp"))
         self.engine.register("log", lambda job: self.events.append((job.env["type"], *job.args)))
 
     def job(self, image: str, tag: str = "", **env: str) -> Job:
@@ -49,6 +52,14 @@ class PullBench:
     def pull(self, image: str, tag: str = "", **env: str) -> list[dict[str, Any]]:
         """Run a pull to its end; returns its lines."""
         return [json.loads(line) for line in self.job(image, tag, **env).output().splitlines()]
+
+    def push(self, repository: str, tag: str = "", **env: str) -> list[dict[str, Any]]:
+        """Run a push to its end; returns its lines."""
+        job = self.engine.job("push", repository)
+        job.env["tag"] = tag
+        for name, value in env.items():
+            job.env[name.replace("_", "-")] = value
+        return [json.loads(line) for line in job.output().splitlines()]
 
     def leftovers(self) -> list[str]:
         """Files that wait, and layers of no image: there must be none when nothing runs."""

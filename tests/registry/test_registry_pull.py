@@ -447,12 +447,14 @@ def test_many_downloads_wait_for_a_slot_in_order(registry: TinyRegistry, bench: 
     registry.add("me/six", "1", made)
     stall = threading.Event()
     registry.misbehave = lambda method, path, nth: Fault(stall=stall) if LAYER in path and made.id not in path else None
-    lines: list[dict[str, object]] = []
-    thread = threading.Thread(target=lambda: lines.extend(bench.pull(f"{registry.host}/me/six", "1")))
+    job = bench.job(f"{registry.host}/me/six", "1")
+    output = job.stdout.add_buffer()
+    thread = threading.Thread(target=job.run)
     thread.start()
-    wait_until(lambda: len(registry.requests("blobs")) == 4)
+    wait_until(lambda: len(registry.requests("blobs")) == 4 and output.getvalue().count(b"Waiting") == 3)
     stall.set()
     thread.join(10)
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
     waited = [layer for layer in ids(made) if "Waiting" in said(lines, layer)]
     assert waited == ids(made)[3:]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mini_docker.daemon.jobs.layer_progress import LayerProgress
+from mini_docker.daemon.jobs.layer_progress import PullProgress
 from mini_docker.engine import Job
 from mini_docker.errors import Cancelled
 
@@ -36,9 +36,16 @@ class Slots:
         self._bell = threading.Condition()
         self._queue: list[object] = []
 
+    def queue(self) -> object:
+        """Stand in line; the ticket is for `turn`."""
+        ticket = object()
+        with self._bell:
+            self._queue.append(ticket)
+        return ticket
+
     @contextmanager
-    def taken(self, given_up: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, a slot is taken.
+    def turn(self, ticket: object, given_up: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, a slot is taken; before it runs, those who came earlier go first.
 
         Args:
             given_up: asked whenever `wake` is called.
@@ -47,21 +54,19 @@ class Slots:
         Raises:
             Cancelled: given up while waiting.
         """
-        me = object()
-        with self._bell:
-            self._queue.append(me)
-            must_wait = me not in self._queue[: self._number]
         try:
+            with self._bell:
+                must_wait = ticket not in self._queue[: self._number]
             if must_wait:
                 on_wait()
             with self._bell:
-                self._bell.wait_for(lambda: me in self._queue[: self._number] or given_up())
+                self._bell.wait_for(lambda: ticket in self._queue[: self._number] or given_up())
             if given_up():
                 raise Cancelled("the pull that wanted this layer has ended")
             yield
         finally:
             with self._bell:
-                self._queue.remove(me)
+                self._queue.remove(ticket)
                 self._bell.notify_all()
 
     def wake(self) -> None:
@@ -89,7 +94,7 @@ class LayerDownload:
         self._error: BaseException | None = None
         self._cancelled = False
         self._job: Job | None = None
-        self._watchers: list[LayerProgress] = []
+        self._watchers: list[PullProgress] = []
 
     def write(self, data: bytes) -> None:
         """Take the next bytes: the download job's standard output leads here.
@@ -109,14 +114,14 @@ class LayerDownload:
             if written == self.size:
                 watcher.verifying()
 
-    def run(self, make_job: Callable[[], Job], slots: Slots) -> bool:
+    def run(self, make_job: Callable[[], Job], slots: Slots, ticket: object) -> bool:
         """Do the download, in a thread of its own: wait for a slot, run the job, note how it ended.
 
         Returns:
             Whether it ended well.
         """
         try:
-            with slots.taken(lambda: self._cancelled, lambda: self._tell(LayerProgress.waiting)):
+            with slots.turn(ticket, lambda: self._cancelled, lambda: self._tell(PullProgress.waiting)):
                 job = make_job()
                 job.stdout.add(self)
                 with self._lock:
@@ -124,14 +129,14 @@ class LayerDownload:
                     if self._cancelled:
                         job.cancel()
                 job.run()
-            self._tell(LayerProgress.downloaded)
+            self._tell(PullProgress.downloaded)
             self._end(None)
             return True
         except BaseException as error:  # whatever it is, the readers must learn of it
             self._end(error)
             return False
 
-    def watch(self, watcher: LayerProgress) -> None:
+    def watch(self, watcher: PullProgress) -> None:
         """Report to *watcher* from now on; it is told at once when all is here."""
         with self._lock:
             self._watchers.append(watcher)
@@ -171,7 +176,7 @@ class LayerDownload:
         self.wait()
         self._file.close()
 
-    def _tell(self, what: Callable[[LayerProgress], None]) -> None:
+    def _tell(self, what: Callable[[PullProgress], None]) -> None:
         with self._lock:
             watchers = list(self._watchers)
         for watcher in watchers:
@@ -225,7 +230,7 @@ class LayerDownloads:
 
     @contextmanager
     def fetching(
-        self, digest: str, size: int, make_job: Callable[[], Job], watcher: LayerProgress
+        self, digest: str, size: int, make_job: Callable[[], Job], watcher: PullProgress
     ) -> Iterator[LayerDownload]:
         """While the block runs, the layer comes in, or has come.
 
@@ -242,7 +247,8 @@ class LayerDownloads:
         download.watch(watcher)
         if mine:
             name = f"pull_layer {digest[:19]}"
-            threading.Thread(target=self._run, args=(digest, download, make_job), name=name, daemon=True).start()
+            work = (digest, download, make_job, self._slots.queue())
+            threading.Thread(target=self._run, args=work, name=name, daemon=True).start()
         try:
             yield download
         finally:
@@ -251,8 +257,8 @@ class LayerDownloads:
                 self._slots.wake()
             self._leave(digest, download)
 
-    def _run(self, digest: str, download: LayerDownload, make_job: Callable[[], Job]) -> None:
-        if not download.run(make_job, self._slots):
+    def _run(self, digest: str, download: LayerDownload, make_job: Callable[[], Job], ticket: object) -> None:
+        if not download.run(make_job, self._slots, ticket):
             self._forget(digest, download)
 
     def _forget(self, digest: str, download: LayerDownload) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from mini_docker.daemon.jobs.events import log_other
 from mini_docker.daemon.jobs.layer_downloads import LayerDownload, LayerDownloads, LayerReader
-from mini_docker.daemon.jobs.layer_progress import LayerProgress
+from mini_docker.daemon.jobs.layer_progress import PullProgress, say
 from mini_docker.engine import Env, Job
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unsupported
 from mini_docker.graph.graph import Graph
@@ -178,7 +178,7 @@ class Pull:
             ).run()
             log_other(job, "image", "pull", reference.familiar(), name=reference.repository)
         what = "Downloaded newer image" if newer else "Image is up to date"
-        _say(job, Progress(f"Status: {what} for {request.reference.familiar()}"))
+        say(job, Progress(f"Status: {what} for {request.reference.familiar()}"))
 
     def _references(self, job: Job, request: PullRequest) -> list[Reference]:
         reference = request.reference
@@ -311,15 +311,15 @@ class _PullOne:
                 download = self._fetch(wanted, endpoint, stack)
         raise AssertionError("the last try returns or raises")
 
-    def _watched(self, progress: LayerProgress) -> Callable[[int], None]:
+    def _watched(self, progress: PullProgress) -> Callable[[int], None]:
         def on_read(done: int) -> None:
             self._job.check_cancelled()
             progress.extracted(done)
 
         return on_read
 
-    def _progress(self, layer: Descriptor) -> LayerProgress:
-        return LayerProgress(self._say, short_id(layer.digest), layer.size)
+    def _progress(self, layer: Descriptor) -> PullProgress:
+        return PullProgress(self._say, short_id(layer.digest), layer.size)
 
     def _child(self, name: str, *args: str) -> Job:
         child = self._job.child(name, *args)
@@ -328,7 +328,7 @@ class _PullOne:
         return child
 
     def _say(self, line: Progress) -> None:
-        _say(self._job, line)
+        say(self._job, line)
 
 
 @dataclass(slots=True)
@@ -336,16 +336,8 @@ class _Wanted:
     """A layer that is missing here, on its way."""
 
     layer: Descriptor
-    progress: LayerProgress
+    progress: PullProgress
     download: LayerDownload | None = None
-
-
-def _say(job: Job, line: Progress) -> None:
-    """Write a line of progress; when nobody reads it any more, nobody wants the pull."""
-    try:
-        job.stdout.write(line.encode())
-    except OSError:
-        job.cancel()
 
 
 def _arguments(job: Job, count: int) -> tuple[str, ...]:
