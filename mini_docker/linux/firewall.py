@@ -133,6 +133,9 @@ class Firewall(Protocol):
     def show(self) -> str:
         """All that stands under this instance's tag, with packet counters, in the tool's own words."""
 
+    def close(self) -> None:
+        """Let go of what the form itself holds; the rules stay."""
+
 
 class NoFirewall:
     """The form for ``--iptables=false``: the administrator keeps the packet filter, mini_docker publishes no port."""
@@ -164,6 +167,9 @@ class NoFirewall:
 
     def show(self) -> str:
         return ""
+
+    def close(self) -> None:
+        """It holds nothing."""
 
 
 class RecordingFirewall:
@@ -206,6 +212,9 @@ class RecordingFirewall:
 
     def show(self) -> str:
         return "\n".join(map(str, self.standing))
+
+    def close(self) -> None:
+        self._note("close", ())
 
     def _note(self, name: str, rules: Iterable[Rule]) -> None:
         rules = tuple(rules)

@@ -61,6 +61,9 @@ class IptablesFirewall:
     def show(self) -> str:
         return iptables_rules.show(self._tag, self._run(f"{self._program}-save", "-c"))
 
+    def close(self) -> None:
+        """It holds nothing."""
+
     def policy_drops_forwarded(self) -> bool:
         """Whether FORWARD drops what no rule accepts, as other tools set it: then accepting must be done here."""
         return "-P FORWARD DROP" in self._run(self._program, "-w", WAIT_SECONDS, "-S", "FORWARD")

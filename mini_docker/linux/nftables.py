@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Sequence
 
 from mini_docker.linux import nft_rules
@@ -37,6 +38,8 @@ class Nftables:
         self._context = ctypes.c_void_p(self._library.nft_ctx_new(0))
         if not self._context:
             raise OSError("libnftables gives no context (no netlink socket to the packet filter)")
+        # The library's context has a netlink socket: it goes with this object.
+        weakref.finalize(self, self._library.nft_ctx_free, self._context)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 
@@ -100,6 +103,10 @@ class NftablesFirewall:
             return self._run(f"list table ip {self._table}")
         except FirewallError:
             return ""  # the table is not there: it shows nothing
+
+    def close(self) -> None:
+        self._nft = None
+        self._obstacle = "the firewall's door is closed"
 
     def _run(self, commands: str) -> str:
         if self._nft is None:

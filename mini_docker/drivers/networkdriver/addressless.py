@@ -82,6 +82,18 @@ class AddresslessDriver:
     def unpublish(self, endpoint: str) -> None:
         """Nothing was published."""
 
+    def link(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
+        raise Invalid(f"cannot link {endpoint} to {target}: the {self._name} network has no addresses")
+
+    def unlink(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
+        """Nothing was linked."""
+
+    def endpoint(self, endpoint: str) -> EndpointState:
+        with self._lock:
+            if endpoint not in self._endpoints or self._network is None:
+                raise NotFound(f"endpoint {endpoint} not found")
+            return EndpointState(Lease(endpoint, self._network.id))
+
     def restore(self, endpoints: Sequence[EndpointState]) -> None:
         with self._lock:
             self._endpoints = {state.lease.endpoint for state in endpoints}

@@ -148,7 +148,9 @@ class BridgeDriver:
 
     def release(self, endpoint: str) -> None:
         self.unpublish(endpoint)
-        self.unlink(endpoint)
+        with self._lock:
+            links = list(self._endpoints[endpoint].links) if endpoint in self._endpoints else []
+        self._forget_links(links)
         with self._lock:
             gone = self._endpoints.pop(endpoint, None)
             if gone is not None and gone.lease.address is not None:
@@ -234,38 +236,36 @@ class BridgeDriver:
             self._ports.unmap(published)
 
     def link(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
-        """Let one endpoint reach these ports of another although their network has icc off.
-
-        Args:
-            ports: (protocol, port) of the target.
-
-        Raises:
-            NotFound: either is unknown. Invalid: they are on different networks.
-        """
         with self._lock:
             source, destination = self._endpoint(endpoint), self._endpoint(target)
             if source.network is not destination.network:
                 raise Invalid(f"cannot link {endpoint} to {target}: they are on different networks")
-            assert source.lease.address is not None and destination.lease.address is not None
-            rules = [
-                LinkRule(
-                    source.network.config.bridge, source.lease.address.ip, destination.lease.address.ip, protocol, port
-                )
-                for protocol, port in ports
-            ]
+            bridge = source.network.config.bridge
+            rules = bridge_plan.links(source.lease, destination.lease, ports, bridge)
             # Of both: whichever goes first takes the hole with it, before its address can be another's.
-            source.links += rules
-            destination.links += rules
+            for each in (source, destination):
+                each.links += (rule for rule in rules if rule not in each.links)
+        self._rules.post()
         self._rules.add(*rules)
 
-    def unlink(self, endpoint: str) -> None:
-        """Close all holes to and from an endpoint."""
+    def unlink(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
         with self._lock:
-            found = self._endpoints.get(endpoint)
-            links = list(found.links) if found is not None else []
-            for other in self._endpoints.values():
-                other.links = [link for link in other.links if link not in links]
-        self._rules.delete(*links)
+            source, destination = self._endpoints.get(endpoint), self._endpoints.get(target)
+            if source is None or destination is None:
+                return
+            rules = bridge_plan.links(source.lease, destination.lease, ports, source.network.config.bridge)
+        self._forget_links(rules)
+
+    def _forget_links(self, rules: Sequence[LinkRule]) -> None:
+        with self._lock:
+            for endpoint in self._endpoints.values():
+                endpoint.links = [link for link in endpoint.links if link not in rules]
+        self._rules.delete(*rules)
+
+    def endpoint(self, endpoint: str) -> EndpointState:
+        with self._lock:
+            found = self._endpoint(endpoint)
+            return EndpointState(found.lease, found.published, found.joined)
 
     # the daemon's own life
 

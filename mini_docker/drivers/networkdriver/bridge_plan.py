@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mini_docker.drivers.networkdriver.contract import Interface, Lease, NetworkConfig, PublishedPort, SandboxSockets
 from mini_docker.drivers.networkdriver.subnets import mac_address
-from mini_docker.linux.firewall import BridgeRules, PortForward
+from mini_docker.linux.firewall import BridgeRules, LinkRule, PortForward
 from mini_docker.linux.netlink_requests import (
     AddAddress,
     AddRoute,
@@ -75,6 +75,14 @@ def network_rules(config: NetworkConfig) -> tuple[BridgeRules, ...]:
     return tuple(
         BridgeRules(config.bridge, pool.subnet, config.icc, config.masquerade, config.internal) for pool in config.pools
     )
+
+
+def links(source: Lease, target: Lease, ports: Sequence[tuple[str, int]], bridge: str) -> tuple[LinkRule, ...]:
+    """What the firewall must know of a link from one endpoint to (protocol, port) of another."""
+    if source.address is None or target.address is None:
+        return ()
+    ends = source.address.ip, target.address.ip
+    return tuple(LinkRule(bridge, *ends, protocol, port) for protocol, port in ports)
 
 
 def forwards(lease: Lease, published: Sequence[PublishedPort], bridge: str) -> tuple[PortForward, ...]:

@@ -207,6 +207,23 @@ class NetworkDriver(Protocol):
     def unpublish(self, endpoint: str) -> None:
         """Take all of its published ports back."""
 
+    def link(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
+        """Let *endpoint* reach these ports, as (protocol, port), of *target* although their network has icc off.
+
+        Raises:
+            NotFound: either is unknown. Invalid: they are not on one network with addresses.
+        """
+
+    def unlink(self, endpoint: str, target: str, ports: Sequence[tuple[str, int]]) -> None:
+        """Undo `link`. Releasing either endpoint does it too."""
+
+    def endpoint(self, endpoint: str) -> EndpointState:
+        """All that it holds for an endpoint.
+
+        Raises:
+            NotFound: nothing.
+        """
+
     def restore(self, endpoints: Sequence[EndpointState]) -> None:
         """After a restart: know these again, put back rules that are missing, collect all else of ours."""
 

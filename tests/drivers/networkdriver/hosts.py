@@ -78,8 +78,8 @@ class Host:
 
     def start_driver(self) -> None:
         """A new driver, as after a start of the daemon; the default network is made."""
-        self.netlink = LinuxNetlink()
-        self.driver = BridgeDriver(self.netlink, firewall_of(self.form), LinuxKernel(), self.options)
+        self.netlink, self.firewall = LinuxNetlink(), firewall_of(self.form)
+        self.driver = BridgeDriver(self.netlink, self.firewall, LinuxKernel(), self.options)
         self.network = self.driver.create_network(default_network(self.options, DEFAULT_ID))
 
     def container(self, name: str, network: str = DEFAULT_ID) -> Container:
@@ -101,8 +101,16 @@ class Host:
         lines = [line.split(" [")[0].strip() for line in rules.splitlines() if not line.startswith("#")]
         return "\n".join([*sorted(link.name for link in self.netlink.links()), *sorted(lines)])
 
+    def kill_driver(self) -> None:
+        """As kill -9 of the daemon: its descriptors go, nothing else."""
+        self.driver._stopped.set()
+        self.driver._ports.close()
+        self.netlink.close()
+        self.firewall.close()
+
     def close(self) -> None:
-        """Let all namespaces go."""
+        """Let everything go."""
+        self.kill_driver()
         for namespace in (self.outside, *(container.namespace for container in self.containers)):
             namespace.close()
 

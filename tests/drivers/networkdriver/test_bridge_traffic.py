@@ -129,7 +129,7 @@ def test_without_icc_only_links_and_published_ports_pass(form: str) -> None:
             assert other.namespace.ask(database.address, 5432, seconds=SOON) == ""
             assert other.namespace.ask(HOST_ADDRESS, 18087).startswith("web")
             assert ask(database.address, 80).startswith("web")
-            host.driver.unlink("client")
+            host.driver.unlink("client", "db", [("tcp", 5432)])
             assert client.namespace.ask(database.address, 5432, seconds=SOON) == ""
         assert "fe80" not in client.namespace.run("ip", "address", "show", "dev", "eth0")
 
