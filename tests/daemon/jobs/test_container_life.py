@@ -1,0 +1,276 @@
+"""A container's whole life through the jobs: create, start, wait, stop, kill, restart, pause, rename, delete."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from mini_docker.errors import CannotExecute, Conflict, Invalid, MiniDockerError, NotFound, NotModified
+from tests.daemon.fakes import FakeHouse
+
+
+def test_life_from_create_to_delete(house: FakeHouse) -> None:
+    """A container runs to its end, its exit code is kept, and nothing is held for it afterwards."""
+    container = house.create("exit", "7", name="web")
+    house.run("start", "web")
+    assert house.wait("web") == 7
+    form = house.run("container_inspect", "web")
+    assert form["State"]["Status"] == "exited" and form["State"]["ExitCode"] == 7
+    assert house.network_driver.held() == 0 and not house.exec_driver.sandboxes
+    assert not any(house.graph_driver.opened.values())
+    house.run("delete", "web")
+    assert house.actions(container) == ["create", "start", "die", "destroy"]
+    with pytest.raises(NotFound, match="No such container: web"):
+        house.run("container_inspect", "web")
+    assert list((house.root / "containers").iterdir()) == [] and house.layers.containers() == []
+    assert not house.names.exists("/web")
+
+
+def test_start_is_a_tree_of_jobs(house: FakeHouse) -> None:
+    """All work is jobs: a start asks the classic jobs for an address and for ports, and logs its event."""
+    house.start("sleep", host={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    records = house.engine.trace.records()
+    start = next(record for record in records if record.name == "start")
+    children = [record.name for record in records if record.parent == start.id]
+    assert children == ["allocate_interface", "allocate_port", "log"]
+
+
+@pytest.mark.parametrize("step", ["lease", "create", "join", "publish", "start"])
+def test_failed_start_leaves_nothing(house: FakeHouse, step: str) -> None:
+    """Each step is undone in reverse when a later one fails: no address, port, sandbox or open layer stays."""
+    container = house.create("sleep", host={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}})
+    house.network_driver.fail_at = house.exec_driver.fail_at = step
+    with pytest.raises(MiniDockerError, match="as told"):
+        house.run("start", container)
+    assert house.network_driver.held() == 0 and not house.exec_driver.sandboxes
+    assert not any(house.graph_driver.opened.values())
+    state = house.run("container_inspect", container)["State"]
+    assert (state["Status"], state["ExitCode"], state["Pid"]) == ("created", 128, 0)
+    assert "as told" in state["Error"]
+    house.network_driver.fail_at = house.exec_driver.fail_at = ""
+    house.run("start", container)  # and it can be started after all
+
+
+@pytest.mark.parametrize(("command", "code"), [("nosuch", 127), ("denied", 126)])
+def test_bad_command(house: FakeHouse, command: str, code: int) -> None:
+    """A command that cannot be executed is the user's error, and the state has a shell's exit code for it."""
+    container = house.create(command)
+    with pytest.raises(CannotExecute):
+        house.run("start", container)
+    assert house.run("container_inspect", container)["State"]["ExitCode"] == code
+    assert house.network_driver.held() == 0
+
+
+def test_bad_command_with_rm(house: FakeHouse) -> None:
+    """``run --rm`` of a bad command: who waits for the removal hears 127, and the container is gone."""
+    container = house.create("nosuch", host={"AutoRemove": True})
+    answers: list[int] = []
+    waiting = threading.Thread(target=lambda: answers.append(house.wait(container, "removed")))
+    waiting.start()
+    _until(lambda: bool(house.containers.get(container)._waiters))
+    with pytest.raises(CannotExecute):
+        house.run("start", container)
+    waiting.join(5)
+    assert answers == [127] and house.containers.find(container) is None
+
+
+def test_auto_remove(house: FakeHouse) -> None:
+    """``--rm`` removes the container at its end, with its anonymous volumes; who waits for that gets the exit code."""
+    container = house.create("exit", "3", host={"AutoRemove": True}, Volumes={"/data": {}})
+    assert len(house.volumes.all()) == 1
+    job = house.job("wait", container, condition="removed")
+    head = threading.Event()
+    job.stdout.add(_FlushBell(head))
+    output = job.stdout.add_buffer()
+    waiting = threading.Thread(target=job.run)
+    waiting.start()
+    assert head.wait(5), "wait must send its head before the container starts: clients start it only then"
+    house.run("start", container)
+    waiting.join(5)
+    assert json.loads(output.getvalue()) == {"Error": None, "StatusCode": 3}
+    assert house.containers.all() == [] and house.volumes.all() == []
+
+
+def test_wait_is_cancelled(house: FakeHouse) -> None:
+    """A client that hangs up leaves no thread waiting."""
+    container = house.start("sleep")
+    job = house.job("wait", container)
+    failures: list[str] = []
+
+    def run() -> None:
+        try:
+            job.run()
+        except MiniDockerError as error:
+            failures.append(type(error).__name__)
+
+    waiting = threading.Thread(target=run)
+    waiting.start()
+    job.cancel()
+    waiting.join(5)
+    assert failures == ["Cancelled"] and not house.containers.get(container)._waiters
+
+
+def test_stop_asks_then_kills(house: FakeHouse) -> None:
+    """stop sends the stop signal, and SIGKILL when the time is over; a stopped one is "not modified"."""
+    polite, stubborn = house.start("sleep"), house.start("stubborn")
+    house.run("stop", polite, t="5")
+    house.run("stop", stubborn, t="0")
+    assert house.run("container_inspect", polite)["State"]["ExitCode"] == 143
+    assert house.run("container_inspect", stubborn)["State"]["ExitCode"] == 137
+    with pytest.raises(NotModified):
+        house.run("stop", polite)
+
+
+def test_stop_signal_of_the_image(house: FakeHouse) -> None:
+    """STOPSIGNAL in the image is what stop sends."""
+    house.image("other", Cmd=["sleep"], StopSignal="SIGINT")
+    container = house.start(Image="other")
+    house.run("stop", container)
+    assert house.run("container_inspect", container)["State"]["ExitCode"] == 130
+
+
+def test_kill(house: FakeHouse) -> None:
+    """kill sends any signal by name or number; what does not run cannot be killed: 409."""
+    container = house.start("sleep")
+    house.run("kill", container, signal="SIGUSR1")
+    assert house.wait(container) == 138
+    with pytest.raises(Conflict, match="is not running"):
+        house.run("kill", container)
+    with pytest.raises(Invalid, match="Invalid signal"):
+        house.run("kill", container, signal="NOSUCH")
+
+
+def test_delete_refuses_the_running_unless_forced(house: FakeHouse) -> None:
+    """rm of a running container is a conflict; rm -f kills it first."""
+    container = house.start("stubborn")
+    with pytest.raises(Conflict, match="You cannot remove a running container"):
+        house.run("delete", container)
+    house.run("delete", container, force="1")
+    assert house.containers.all() == [] and house.network_driver.held() == 0
+
+
+def test_forced_delete_of_one_that_removes_itself(house: FakeHouse) -> None:
+    """rm -f of a --rm container: whoever removes it, it is gone and nobody is told of an error."""
+    container = house.start("stubborn", host={"AutoRemove": True})
+    house.run("delete", container, force="1")
+    assert house.containers.all() == []
+
+
+def test_restart_keeps_an_auto_remove_container(house: FakeHouse) -> None:
+    """restart stops and starts; the end in between does not remove a --rm container."""
+    container = house.start("sleep", host={"AutoRemove": True})
+    house.run("restart", container, t="5")
+    assert house.run("container_inspect", container)["State"]["Running"]
+    assert house.actions(container)[-2:] == ["start", "restart"]
+
+
+def test_restart_policy_on_failure(house: FakeHouse) -> None:
+    """on-failure:2 starts a failing container twice more, then lets it rest."""
+    container = house.create("exit", "5", host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}})
+    house.run("start", container)
+    assert house.wait(container) == 5  # not-running: no restart is coming any more
+    form = house.run("container_inspect", container)
+    assert form["RestartCount"] == 2 and form["State"]["Status"] == "exited"
+    assert house.actions(container).count("start") == 3
+
+
+def test_stop_ends_a_pending_restart(house: FakeHouse) -> None:
+    """A container between two runs is restarting; stop takes it out of that, and it stays down."""
+    container = house.create("exit", "1", host={"RestartPolicy": {"Name": "always"}})
+    house.containers.get(container).monitor = house.containers.get(container).monitor.__class__(0, 30.0)
+    house.run("start", container)
+    house.run("wait", container, condition="next-exit") if not house.containers.get(container).state.restarting else None
+    _until(lambda: house.containers.get(container).state.restarting)
+    house.run("stop", container)
+    assert house.run("container_inspect", container)["State"]["Status"] == "exited"
+    assert house.containers.get(container).restart_timer is None
+
+
+def test_pause_and_unpause(house: FakeHouse) -> None:
+    """A paused container is frozen, says so, and refuses what needs its processes."""
+    container = house.start("sleep")
+    house.run("pause", container)
+    assert house.exec_driver.sandboxes[container].paused
+    assert house.run("container_inspect", container)["State"]["Status"] == "paused"
+    with pytest.raises(Conflict, match="already paused"):
+        house.run("pause", container)
+    with pytest.raises(Conflict, match="unpause the container before exec"):
+        house.run("exec_create", container, body={"Cmd": ["true"]})
+    house.run("unpause", container)
+    house.run("stop", container)
+
+
+def test_names(house: FakeHouse) -> None:
+    """A name means one container; rename frees the old one; a bad one is refused."""
+    first = house.create(name="web")
+    with pytest.raises(Conflict, match='The container name "/web" is already in use'):
+        house.create(name="web")
+    house.run("container_rename", "web", name="db")
+    assert house.containers.get("db").id == first and house.containers.find("web") is None
+    house.create(name="web")
+    with pytest.raises(Conflict, match="already in use"):
+        house.run("container_rename", "db", name="web")
+    with pytest.raises(Invalid, match="Invalid container name"):
+        house.create(name="no spaces")
+
+
+def test_failed_create_leaves_nothing(house: FakeHouse) -> None:
+    """An unknown image or a bad order leaves no name, layer, volume or folder behind."""
+    with pytest.raises(NotFound, match="No such image: nosuch:latest"):
+        house.create(name="web", Image="nosuch")
+    with pytest.raises(Invalid, match="no log driver"):
+        house.create(name="web", host={"LogConfig": {"Type": "syslog"}})
+    house.graph_driver.create_read_write = _fail  # type: ignore[method-assign]
+    with pytest.raises(MiniDockerError, match="as told"):
+        house.create(name="web", Volumes={"/data": {}})
+    assert house.containers.all() == [] and house.volumes.all() == [] and not house.names.exists("/web")
+    assert list((house.root / "containers").iterdir()) == []
+
+
+def test_commands_come_from_image_and_order(house: FakeHouse) -> None:
+    """The spec that reaches the driver has the merged command, environment and mounts."""
+    house.image("app", Entrypoint=["echo"], Cmd=["from", "image"], Env=["A=1"], WorkingDir="/srv", User="nobody")
+    container = house.create("hello", Image="app", Env=["B=2"], Tty=True, Hostname="box")
+    house.exec_driver.fail_at = "start"
+    sandbox: list[object] = []
+    create = house.exec_driver.create
+
+    def note(name: str, spec: object, root: object, stdio: object) -> object:
+        sandbox.append(spec)
+        return create(name, spec, root, stdio)  # type: ignore[arg-type]
+
+    house.exec_driver.create = note  # type: ignore[assignment,method-assign]
+    with pytest.raises(MiniDockerError):
+        house.run("start", container)
+    process = sandbox[0].process  # type: ignore[attr-defined]
+    assert process.args == ("echo", "hello") and process.cwd == "/srv" and process.user == "nobody"
+    assert process.env[1:] == ("HOSTNAME=box", "TERM=xterm", "B=2", "A=1") and process.terminal
+
+
+def _fail(*args: object) -> None:
+    raise MiniDockerError("fails, as told")
+
+
+class _FlushBell:
+    """A Writer that tells when it is flushed."""
+
+    def __init__(self, flushed: threading.Event) -> None:
+        self._flushed = flushed
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def flush(self) -> None:
+        self._flushed.set()
+
+
+def _until(condition: object) -> None:
+    """Wait for *condition* by looking, a hundred times a second at most."""
+    pause = threading.Event()
+    for _ in range(500):
+        if condition():  # type: ignore[operator]
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came to pass")
