@@ -61,9 +61,17 @@ class BlobStore:
         """Of every blob."""
         return ["sha256:" + name for name in os.listdir(self._folder)]
 
-    def spool(self) -> Spool:
-        """A blob to be, of yet unknown digest."""
-        return Spool(self._scratch)
+    def spool(self, file: Path | None = None) -> Spool:
+        """A blob to be, of yet unknown digest.
+
+        Args:
+            file: holds the whole blob already: what is written is only fingerprinted, the file linked, not copied.
+                It must lie on the same file system.
+        """
+        path = self._scratch / f"blob-{secrets.token_hex(8)}"
+        if file is not None:
+            os.link(file, path)
+        return Spool(path)
 
     def keep(self, spool: Spool) -> None:
         """Let *spool*, written to its end, become a blob, durably."""
@@ -81,11 +89,12 @@ class BlobStore:
 
 
 class Spool:
-    """A blob that is being written: counts and fingerprints what passes. Vanishes at the block's end if not kept."""
+    """A blob that is being written, or only read when its file is there. Vanishes at the block's end if not kept."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"blob-{secrets.token_hex(8)}"
-        self._file = open(self.path, "xb")  # noqa: SIM115  # closed by __exit__
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._is_there = path.exists()
+        self._file = open(path, "rb" if self._is_there else "xb")  # noqa: SIM115  # closed by __exit__
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> Spool:
@@ -96,9 +105,10 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> None:
-        """Append *piece*."""
+        """Append *piece*, or note that it is there."""
         self._hash.update(piece)
-        self._file.write(piece)
+        if not self._is_there:
+            self._file.write(piece)
 
     @property
     def digest(self) -> str:
@@ -108,7 +118,7 @@ class Spool:
     def sync(self) -> None:
         """Make the content durable."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        os.fsync(self._file.fileno())  # a file's content, whoever wrote it through whichever descriptor
 
     def reopen(self) -> BinaryIO:
         """What was written, from its start; to be closed by the caller."""

@@ -220,9 +220,12 @@ class Graph:
 
     def add_layer(
         self, parent_chain: str | None, stream: BinaryIO, *, expected_diff_id: str | None = None,
-        expected_digest: str | None = None, media_type: str = "",
+        expected_digest: str | None = None, media_type: str = "", file: Path | None = None,
     ) -> Layer:  # fmt: skip
         """Unpack a layer, compressed or not, on top of a stack; see `LayerStore.add`.
+
+        Args:
+            file: lies in `scratch` and holds what *stream* reads, if such a file exists: it becomes the blob uncopied.
 
         It is safe from being dropped only while a `lease` lasts, until an image is registered on it.
 
@@ -230,7 +233,7 @@ class Graph:
             NotFound: no such parent.
             Invalid: the stream is corrupt or hostile, or not what was expected. Nothing of it is left.
         """
-        return self._layers.add(parent_chain, stream, expected_diff_id, expected_digest, media_type)
+        return self._layers.add(parent_chain, stream, expected_diff_id, expected_digest, media_type, file)
 
     def lease(self) -> AbstractContextManager[Lease]:
         """Keep the layers that are added while the block lasts; see `LayerStore.lease`."""

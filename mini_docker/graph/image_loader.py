@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mini_docker.errors import Invalid
@@ -15,6 +16,7 @@ from mini_docker.graph.digest import checked_digest, digest_of, hex_of
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image, ImageConfig
 from mini_docker.graph.image_archive import REFERENCE_NAME, ArchivedImage
+from mini_docker.graph.layer import Layer
 from mini_docker.graph.spooled_archive import SpooledArchive
 
 _CONTAINERD_NAME = "io.containerd.image.name"
@@ -54,8 +56,7 @@ def _load_docker(graph: Graph, archive: SpooledArchive) -> Iterator[ArchivedImag
             raise Invalid(f"bad image archive: {len(paths)} layers for an image that has {len(diff_ids)}")
         chain = None
         for path, diff_id in zip(paths, diff_ids, strict=True):
-            with archive.open(path) as blob:
-                chain = graph.add_layer(chain, blob, expected_diff_id=diff_id).chain_id
+            chain = _add_layer(graph, chain, archive.path(path), expected_diff_id=diff_id).chain_id
         names = tuple(_string(name, "a name") for name in _list(entry.get("RepoTags") or [], "RepoTags"))
         yield ArchivedImage(graph.register(config_bytes), names)
 
@@ -89,10 +90,7 @@ def _load_oci_image(graph: Graph, archive: SpooledArchive, manifest: dict[str, A
     chain = None
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         digest, media_type = _digest(layer), _string(layer.get("mediaType", ""), "mediaType")
-        with archive.open(_blob_path(digest)) as blob:
-            added = graph.add_layer(
-                chain, blob, expected_diff_id=diff_id, expected_digest=digest, media_type=media_type
-            )
+        added = _add_layer(graph, chain, archive.path(_blob_path(digest)), diff_id, digest, media_type)
         chain = added.chain_id
     return graph.register(config_bytes)
 
@@ -154,8 +152,7 @@ def _load_old_image(graph: Graph, archive: SpooledArchive, chain: list[tuple[str
     parent, diff_ids, history = None, [], []
     kept = ("created", "author", "comment")
     for old_id, facts in chain:
-        with archive.open(f"{old_id}/layer.tar") as blob:
-            layer = graph.add_layer(parent, blob)
+        layer = _add_layer(graph, parent, archive.path(f"{old_id}/layer.tar"))
         parent = layer.chain_id
         diff_ids.append(layer.diff_id)
         history.append({name: facts[name] for name in kept if name in facts})
@@ -166,7 +163,7 @@ def _load_old_image(graph: Graph, archive: SpooledArchive, chain: list[tuple[str
     return graph.register(ImageConfig.decode(json.dumps(config).encode()).encode())
 
 
-# -- the archive's JSON, distrusted -----------------------------------------------------------------
+# -- all three --------------------------------------------------------------------------------------
 
 
 def _merge(loaded: Iterator[ArchivedImage]) -> list[ArchivedImage]:
@@ -176,6 +173,28 @@ def _merge(loaded: Iterator[ArchivedImage]) -> list[ArchivedImage]:
         names = merged[one.image.id].names if one.image.id in merged else ()
         merged[one.image.id] = ArchivedImage(one.image, tuple(dict.fromkeys(names + one.names)))
     return list(merged.values())
+
+
+def _add_layer(
+    graph: Graph,
+    parent: str | None,
+    file: Path,
+    expected_diff_id: str | None = None,
+    expected_digest: str | None = None,
+    media_type: str = "",
+) -> Layer:
+    with open(file, "rb") as stream:
+        return graph.add_layer(
+            parent,
+            stream,
+            expected_diff_id=expected_diff_id,
+            expected_digest=expected_digest,
+            media_type=media_type,
+            file=file,
+        )
+
+
+# -- the archive's JSON, distrusted -----------------------------------------------------------------
 
 
 def _digest(descriptor: dict[str, Any]) -> str:

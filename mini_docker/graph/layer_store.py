@@ -18,7 +18,6 @@ and when it is dropped:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import secrets
@@ -37,8 +36,8 @@ from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.graph.blob_store import BlobStore, Spool
 from mini_docker.graph.digest import hex_of
 from mini_docker.graph.durable import replace_file, sync_folder
+from mini_docker.graph.incoming import Incoming
 from mini_docker.graph.layer import LAYER_PREFIX, Layer, chain_id, driver_layer, init_layer
-from mini_docker.graph.taps import Tap
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +147,12 @@ class LayerStore:
 
     def add(
         self, parent: str | None, stream: BinaryIO, expected_diff_id: str | None = None,
-        expected_digest: str | None = None, media_type: str = "",
+        expected_digest: str | None = None, media_type: str = "", file: Path | None = None,
     ) -> Layer:  # fmt: skip
         """Unpack a layer on top of *parent*, verifying it while it streams.
+
+        Args:
+            file: lies in `scratch` and holds what *stream* reads, if such a file exists: it becomes the blob uncopied.
 
         With a known diff id it is one pass; without, the stream is spooled first, because the layer's
         name is only known after its last byte. A layer that is here already is returned unread; one that
@@ -160,14 +162,13 @@ class LayerStore:
             NotFound: no such parent.
             Invalid: the stream is corrupt or hostile, or not what was expected. Nothing of it is left.
         """
-        with self._standing_on(parent), self.blobs.spool() as spool:
-            if expected_diff_id is None:
-                diff_id = self._spool_whole(stream, spool)
-                _check("layer blob", expected_digest, spool.digest)
-                with spool.reopen() as again:
-                    return self._add_once(parent, diff_id, spool, again, media_type)
-            tap = Tap(stream, spool.write)
-            return self._add_once(parent, expected_diff_id, spool, tap.buffered(), media_type, expected_digest, tap)
+        with self._standing_on(parent), self.blobs.spool(file) as spool:
+            if expected_diff_id is not None:
+                return self._add_once(parent, expected_diff_id, stream, spool, spool, expected_digest, media_type)
+            with Incoming(stream, spool) as incoming:
+                pass
+            with spool.reopen() as again:
+                return self._add_once(parent, incoming.diff_id, again, None, spool, expected_digest, media_type)
 
     @contextmanager
     def _standing_on(self, parent: str | None) -> Iterator[None]:
@@ -181,20 +182,11 @@ class LayerStore:
         finally:
             self.release(parent)
 
-    @staticmethod
-    def _spool_whole(stream: BinaryIO, spool: Spool) -> str:
-        """Write all of *stream* to the spool; returns the diff id."""
-        tap = Tap(stream, spool.write)
-        fingerprint = hashlib.sha256()
-        with open_decompressing(tap.buffered()) as plain:
-            Tap(plain, fingerprint.update).drain()
-        tap.drain()
-        return "sha256:" + fingerprint.hexdigest()
-
     def _add_once(
-        self, parent: str | None, diff_id: str, spool: Spool, stream: BinaryIO, media_type: str,
-        expected_digest: str | None = None, tap: Tap | None = None,
+        self, parent: str | None, diff_id: str, stream: BinaryIO, fill: Spool | None, spool: Spool,
+        expected_digest: str | None, media_type: str,
     ) -> Layer:  # fmt: skip
+        """Unpack *stream*, unless the layer is here; *spool* holds its blob then, *fill* is it when it does not yet."""
         chain = chain_id(parent, diff_id)
         with self._lock:
             self._lock.wait_for(lambda: chain not in self._busy)
@@ -204,10 +196,8 @@ class LayerStore:
                 return self._layers[chain]
             self._busy.add(chain)
         try:
-            size = self._unpack(chain, parent, diff_id, stream)
+            size = self._unpack(chain, parent, diff_id, stream, fill)
             try:
-                if tap is not None:
-                    tap.drain()  # what follows the compressed stream's end is part of the digest
                 _check("layer blob", expected_digest, spool.digest)
                 layer = Layer(chain, diff_id, parent, size, spool.digest, media_type)
                 self._record(layer, spool)
@@ -220,19 +210,16 @@ class LayerStore:
                 self._busy.discard(chain)
                 self._lock.notify_all()
 
-    def _unpack(self, chain: str, parent: str | None, diff_id: str, stream: BinaryIO) -> int:
+    def _unpack(self, chain: str, parent: str | None, diff_id: str, stream: BinaryIO, fill: Spool | None) -> int:
         """Have the driver unpack *stream*; returns the bytes it added."""
         name, below = driver_layer(chain), None if parent is None else driver_layer(parent)
         if self._driver.exists(name):  # without a record: left by an addition that failed to clean up
             self._driver.remove(name)
-        fingerprint = hashlib.sha256()
         self._driver.create(name, below)
         try:
-            with open_decompressing(stream) as plain:
-                tap = Tap(plain, fingerprint.update)
-                size = self._driver.apply(name, below, tap.buffered())
-                tap.drain()  # padding after the archive's end is part of the diff id
-            _check("layer", diff_id, "sha256:" + fingerprint.hexdigest())
+            with Incoming(stream, fill) as incoming:
+                size = self._driver.apply(name, below, incoming.tar)
+            _check("layer", diff_id, incoming.diff_id)
         except BaseException:
             self._driver.remove(name)
             raise
@@ -367,7 +354,7 @@ class LayerStore:
                 continue  # a drop was interrupted: recover finishes it next
             log.warning("layer %s was lost by the %s driver: unpacking it again", layer.chain_id, self._driver.name)
             with self.blobs.open(layer.digest) as blob:
-                self._unpack(layer.chain_id, layer.parent, layer.diff_id, blob)
+                self._unpack(layer.chain_id, layer.parent, layer.diff_id, blob, None)
 
     def _depth(self, layer: Layer) -> int:
         depth = 0

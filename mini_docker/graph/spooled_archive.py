@@ -73,8 +73,8 @@ class SpooledArchive:
         """Whether the archive has a file of this name."""
         return self._find(name) is not None
 
-    def open(self, name: str) -> BinaryIO:
-        """A file's content; to be closed by the caller.
+    def path(self, name: str) -> Path:
+        """Where a file's content lies.
 
         Raises:
             Invalid: there is no such file.
@@ -82,7 +82,7 @@ class SpooledArchive:
         path = self._find(name)
         if path is None:
             raise Invalid(f"bad image archive: it has no file {name!r}")
-        return open(path, "rb")
+        return path
 
     def read(self, name: str) -> bytes:
         """A small file's content.
@@ -90,7 +90,7 @@ class SpooledArchive:
         Raises:
             Invalid: there is no such file, or it is not small.
         """
-        with self.open(name) as file:
+        with open(self.path(name), "rb") as file:
             data = file.read(MAX_JSON_BYTES + 1)
         if len(data) > MAX_JSON_BYTES:
             raise Invalid(f"bad image archive: {name!r} is larger than {MAX_JSON_BYTES} bytes")

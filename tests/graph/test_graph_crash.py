@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,16 @@ from mini_docker.graph.image import Image
 from mini_docker.graph.layer import driver_layer, init_layer
 from mini_docker.graph.tag_store import TagStore
 from tests.graph.fake_driver import FakeDriver
-from tests.graph.layer_tars import add_image, config_for, squeezed, stream, tar
+from tests.graph.layer_tars import add_image, config_for, memory_folder, squeezed, stream, tar
 
 A, B = tar({"a": "a"}), tar({"b": "b"})
 OPERATIONS = ("open", "os.", "shutil.", "tempfile.")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with memory_folder() as name:
+        yield Path(name)
 
 
 def store(root: Path) -> Graph:
@@ -101,12 +107,12 @@ def check_whole(graph: Graph, root: Path) -> None:
 
 
 def enumerate_crashes(
-    tmp_path: Path, prepare: Callable[[Graph], object], work: Callable[[Graph], object]
+    folder: Path, prepare: Callable[[Graph], object], work: Callable[[Graph], object]
 ) -> list[set[str]]:
     """Which images there were after each crash; the last entry is that of the run that got through."""
     seen = []
     for number in range(1, 1000):
-        root = tmp_path / str(number)
+        root = folder / str(number)
         prepare(store(root))
         graph = Graph(root / "graph", FakeDriver(root / "fake"))
         died = killed(lambda graph=graph: work(graph), number)  # type: ignore[misc]
@@ -132,7 +138,7 @@ def image_id(tars: list[bytes]) -> str:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["one pass", "two passes"])
-def test_adding_and_registering(tmp_path: Path, known: bool) -> None:
+def test_adding_and_registering(folder: Path, known: bool) -> None:
     """Either the whole image, or nothing of it."""
 
     def pull(graph: Graph) -> None:
@@ -143,25 +149,25 @@ def test_adding_and_registering(tmp_path: Path, known: bool) -> None:
                 chain = graph.add_layer(chain, stream(squeezed(data)), expected_diff_id=expected).chain_id
             graph.register(config_for([A, B]))
 
-    seen = enumerate_crashes(tmp_path, lambda graph: None, pull)
+    seen = enumerate_crashes(folder, lambda graph: None, pull)
     assert len(seen) > 30  # the count is of real operations
     assert seen == sorted(seen, key=len) and seen[0] == set() and seen[-1] == {image_id([A, B])}
 
 
-def test_deleting(tmp_path: Path) -> None:
+def test_deleting(folder: Path) -> None:
     """Either the image is there, whole, or it is gone with all that only it needed; what others need stays."""
 
     def prepare(graph: Graph) -> None:
         add_image(graph, [A])
         add_image(graph, [A, B])
 
-    seen = enumerate_crashes(tmp_path, prepare, lambda graph: graph.delete(image_id([A, B])))
+    seen = enumerate_crashes(folder, prepare, lambda graph: graph.delete(image_id([A, B])))
     assert all(image_id([A]) in images for images in seen)
     assert image_id([A, B]) in seen[0] and image_id([A, B]) not in seen[-1]
     assert seen == sorted(seen, key=len, reverse=True)
 
 
-def test_committing(tmp_path: Path) -> None:
+def test_committing(folder: Path) -> None:
     """A child image's record has two files: both or none."""
 
     def prepare(graph: Graph) -> None:
@@ -170,14 +176,14 @@ def test_committing(tmp_path: Path) -> None:
     def work(graph: Graph) -> None:
         commit(graph, graph.get(image_id([A])), stream(B))
 
-    seen = enumerate_crashes(tmp_path, prepare, work)
+    seen = enumerate_crashes(folder, prepare, work)
     assert [len(images) for images in seen] == sorted(len(images) for images in seen)
 
 
-def test_tags(tmp_path: Path) -> None:
+def test_tags(folder: Path) -> None:
     """The tag file is the old one or the new one."""
     for number in range(1, 100):
-        path = tmp_path / f"{number}.json"
+        path = folder / f"{number}.json"
         TagStore(path).set("bb", "1", "sha256:1")
         died = killed(lambda path=path: TagStore(path).set("bb", "1", "sha256:2"), number)  # type: ignore[misc]
         tags = TagStore(path).all()
@@ -188,11 +194,11 @@ def test_tags(tmp_path: Path) -> None:
     raise AssertionError("the work never got through")
 
 
-def test_container_layers(tmp_path: Path) -> None:
+def test_container_layers(folder: Path) -> None:
     """A half-made init layer is never built upon, and a container's layer is there or not."""
     stubs = 0
     for number in range(1, 1000):
-        root = tmp_path / str(number)
+        root = folder / str(number)
         graph = store(root)
         image = add_image(graph, [A])
         assert isinstance(graph.driver, FakeDriver)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image
 from mini_docker.graph.layer import chain_ids, driver_layer, init_layer
 from tests.graph.fake_driver import FakeDriver
-from tests.graph.layer_tars import add_image, config_for, squeezed, stream, tar
+from tests.graph.layer_tars import add_image, config_for, memory_folder, squeezed, stream, tar
 
 A, B, C = (tar({name: name}) for name in "abc")
 TARS = {"A": A, "B": B, "C": C}
@@ -324,7 +323,7 @@ class ReferenceMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = memory_folder()
         self.root = Path(self.folder.name)
         self.driver = FakeDriver(self.root / "fake")
         self.graph = Graph(self.root / "graph", self.driver)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mini_docker.errors import Cancelled, Invalid, NotFound
 from mini_docker.graph.pool import Pool
 from mini_docker.graph.tag_store import TagStore
+from tests.graph.layer_tars import memory_folder
 
 repositories = st.sampled_from(["busybox", "me/bb", "127.0.0.1:5000/me/bb"])
 tags = st.sampled_from(["latest", "1", "1.2-x"])
@@ -26,7 +26,7 @@ class TagStoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = memory_folder()
         self.path = Path(self.folder.name) / "repositories-fake.json"
         self.store = TagStore(self.path)
         self.model: dict[str, str] = {}

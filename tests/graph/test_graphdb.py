@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.graph.graphdb import Entity, GraphDB
+from tests.graph.layer_tars import memory_folder
 
 names = st.sampled_from(["a", "b", "c"])
 entities = st.sampled_from(["1", "2", "3", "4"])
@@ -24,7 +24,7 @@ class GraphDBMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = memory_folder()
         self.path = Path(self.folder.name) / "linkgraph.db"
         self.db = GraphDB(self.path)
         self.edges: dict[tuple[str, str], str] = {}

@@ -1,0 +1,70 @@
+"""An Incoming layer: goods at the gate. While they are carried in, one clerk weighs the parcel, another its contents.
+
+    stream ──▶ tap ──▶ decompress ──▶ tap ──▶ tar, for whoever unpacks it
+                │                      │
+              spool                fingerprint
+       (blob and its digest)        (diff id)
+
+Both clerks sit aside, in threads of their own. It knows nothing of who unpacks the tar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from types import TracebackType
+from typing import BinaryIO
+
+from mini_docker.archive.compression import open_decompressing
+from mini_docker.graph.blob_store import Spool
+from mini_docker.graph.taps import Aside, Tap
+
+
+class Incoming:
+    """A layer's stream in both its forms. A context manager: at the block's end all of it has been read.
+
+    Attributes:
+        tar: the uncompressed layer.
+
+    Args:
+        stream: the layer, compressed or not.
+        spool: where its bytes go as they come; None when they lie somewhere already.
+
+    Raises (while reading, and at the block's end):
+        Invalid: the stream is corrupt or truncated.
+    """
+
+    tar: BinaryIO
+
+    def __init__(self, stream: BinaryIO, spool: Spool | None) -> None:
+        self._stream = stream
+        self._spool = spool
+        self._fingerprint = hashlib.sha256()
+        self._taps: list[Tap] = []
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Incoming:
+        raw = self._stream
+        if self._spool is not None:
+            raw = self._tap(raw, Aside(self._spool.write)).buffered()
+        fingerprint = Aside(self._fingerprint.update)
+        self.tar = self._tap(self._opened.enter_context(open_decompressing(raw)), fingerprint).buffered()
+        return self
+
+    def _tap(self, source: BinaryIO, listener: Aside) -> Tap:
+        self._taps.append(Tap(source, self._opened.enter_context(listener)))
+        return self._taps[-1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._opened:
+            if kind is None:
+                # Padding after the tar's end is part of the diff id, what follows the compressed stream of the digest.
+                for tap in reversed(self._taps):
+                    tap.drain()
+
+    @property
+    def diff_id(self) -> str:
+        """Digest of the tar; complete after the block."""
+        return "sha256:" + self._fingerprint.hexdigest()
