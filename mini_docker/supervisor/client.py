@@ -76,11 +76,18 @@ class SupervisorClient:
         return reply
 
     def close(self) -> None:
-        """Let go; the supervisor keeps its containers."""
+        """Let go; the supervisor keeps its containers, or ends at once when it has none."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
+        if self._events is not None:
+            with contextlib.suppress(Unavailable):
+                self.ask("leave")
+            self._events.close()
+        with self._lock:
             idle, self._idle = self._idle, []
-        for channel in (*idle, *([self._events] if self._events else [])):
+        for channel in idle:
             channel.close()
 
     @contextlib.contextmanager

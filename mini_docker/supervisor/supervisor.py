@@ -32,7 +32,7 @@ from mini_docker.supervisor.protocol import Frame
 from mini_docker.supervisor.stdio import ProcessStdio
 
 LONELY_SECONDS = 5.0
-"""How long it stays without containers and without a daemon: one may be between two lives."""
+"""How long it stays without containers when a daemon vanished: the next one may come at once."""
 
 
 class Supervisor:
@@ -60,7 +60,7 @@ class Supervisor:
             "hello": self._hello, "subscribe": self._subscribe, "list": self._list, "create": self._create,
             "start": self._start, "exec": self._exec, "signal": self._signal, "resize": self._resize,
             "attach": self._attach, "bell": self._bell, "network": self._network, "root": self._root,
-            "delete": self._delete,
+            "delete": self._delete, "leave": self._leave,
         }  # fmt: skip
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._accept)
@@ -301,6 +301,12 @@ class Supervisor:
             # The answer says that nothing is left, so it waits for the end.
             container.deleted_by.append(connection)
             container.init.signal(signal.SIGKILL)
+
+    def _leave(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
+        """The daemon ends in order: without containers nobody needs us any more."""
+        connection.reply({})
+        if not self._containers:
+            self._loop.stop()
 
     # ends
 

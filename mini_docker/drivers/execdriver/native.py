@@ -46,6 +46,7 @@ class NativeDriver:
         self._cgroups = cgroups
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
+        self._parents: set[str] = set()
         self._awaited: dict[tuple[str, str], socket.socket] = {}
         self._filters = SeccompFilters()
         self._exit_listeners: list[Callable[[Exited], None]] = []
@@ -73,6 +74,7 @@ class NativeDriver:
             if container in self._known:
                 raise Conflict(f"container {container} exists in the {self.name} driver already")
             self._known[container] = spec.cgroup
+            self._parents.add(spec.cgroup.rpartition("/")[0])
         try:
             warnings = self._cgroups.create(spec.cgroup, spec.resources)
             reply = self._supervisor.ask(
@@ -147,6 +149,7 @@ class NativeDriver:
         for entry in self._supervisor.ask("list").frame["containers"]:
             with self._lock:
                 self._known[entry["container"]] = entry["cgroup"]
+                self._parents.add(entry["cgroup"].rpartition("/")[0])
             found.append(self._found(entry))
         return found
 
@@ -171,6 +174,10 @@ class NativeDriver:
 
     def close(self) -> None:
         self._supervisor.close()
+        with self._lock:
+            parents = set() if self._known else self._parents
+        for parent in parents:
+            self._cgroups.try_delete(parent)
 
     def _filter(self, process: ProcessSpec) -> str:
         return base64.b64encode(self._filters.program(process)).decode()
