@@ -93,10 +93,13 @@ def _stay(
     with session.SignalProxy(actions):
         try:
             client.post(f"{path}/start")
-        except ErrorResponse:
-            if options["rm"]:
-                wait.read()  # the daemon removes what it could not start: be back when that is done
-            raise
+        except ErrorResponse as error:
+            if not options["rm"]:
+                raise
+            # The daemon removes what it could not start: be back when that is done. A daemon that does not tell
+            # the exit code with its error (dockerd) tells it here.
+            removed_with = exit_code(wait)
+            raise CommandFailed(error_text(error), error.exit_code or removed_with) from None
         if tty:
             session.resizer(client, f"{path}/resize")()
         try:

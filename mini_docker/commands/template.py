@@ -1,7 +1,7 @@
 """A small Go template engine: what ``--format`` and ``inspect -f`` are written in.
 
 It knows fields (``.A.B``), ``$`` and variables, strings and numbers, pipes, parentheses, ``if``,
-``range``, ``with``, ``else``, ``end``, comments and trim marks, and the functions in `FUNCTIONS`. A
+``range``, ``with``, ``else``, ``end``, comments and trim marks, and functions by name. A
 template is parsed once to a tree of nodes and rendered over plain JSON values.
 
 Source: the package documentation of Go's text/template.
@@ -9,11 +9,11 @@ Source: the package documentation of Go's text/template.
 
 from __future__ import annotations
 
+from mini_docker.commands.template_functions import FUNCTIONS, show
 from mini_docker.errors import Invalid
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 
@@ -344,79 +344,3 @@ def _fields(value: Any, path: str) -> Any:
             raise TemplateError(f'template: executing "" at <{path}>: map has no entry for key "{name}"')
         value = value[name]
     return value
-
-
-def show(value: Any) -> str:
-    """A value as Go prints it with ``%v``."""
-    if value is None:
-        return "<no value>"
-    if value is True or value is False:
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_inner(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list | tuple):
-        return "[" + " ".join(map(_inner, value)) + "]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
-
-
-def _inner(value: Any) -> str:
-    return "<nil>" if value is None else show(value)
-
-
-def _json(value: Any) -> str:
-    from mini_docker.http import quick_json
-
-    return quick_json.dumps(value, ascii=False)
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value):
-            value = value[key]
-        else:
-            raise ValueError(f"can't index {show(value)} by {show(key)}")
-    return value
-
-
-def _and(*values: Any) -> Any:
-    return next((value for value in values if not value), values[-1])
-
-
-def _or(*values: Any) -> Any:
-    return next((value for value in values if value), values[-1])
-
-
-def _printf(form: str, *values: Any) -> str:
-    return form.replace("%v", "%s").replace("%q", '"%s"') % tuple(
-        value if isinstance(value, int | float) and not isinstance(value, bool) else show(value) for value in values
-    )
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": _json,
-    "index": _index,
-    "len": len,
-    "and": _and,
-    "or": _or,
-    "not": lambda value: not value,
-    "eq": lambda first, *others: first in others,
-    "ne": lambda first, second: first != second,
-    "lt": lambda first, second: first < second,
-    "le": lambda first, second: first <= second,
-    "gt": lambda first, second: first > second,
-    "ge": lambda first, second: first >= second,
-    "join": lambda values, separator: separator.join(map(show, values)),
-    "split": lambda text, separator: text.split(separator),
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
-    "title": lambda text: text[:1].upper() + text[1:],
-    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
-    "truncate": lambda text, length: text[:length],
-    "print": lambda *values: "".join(map(show, values)),
-    "println": lambda *values: " ".join(map(show, values)) + "\n",
-    "printf": _printf,
-}
