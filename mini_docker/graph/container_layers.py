@@ -73,10 +73,13 @@ class ContainerLayers:
         """
         for name in self._driver.layers():
             if name.endswith(INIT_SUFFIX) and _ON not in name:
-                try:
-                    self._driver.remove(name)
-                except Conflict:
-                    self._whole.add(name)  # a container stands on it, and none is put on a half-made one
+                self._remove_unless_used(name)
+
+    def _remove_unless_used(self, init: str) -> None:
+        try:
+            self._driver.remove(init)
+        except Conflict:
+            self._whole.add(init)  # a container stands on it, and none is put on a half-made one
 
     def containers(self) -> list[str]:
         """The ids of all containers that have a layer."""
@@ -162,8 +165,10 @@ class ContainerLayers:
         if init in self._whole:
             return
         parent = None if image is None or image.top is None else driver_layer(image.top)
-        if self._driver.exists(init):  # left by an attempt that failed
-            self._driver.remove(init)
+        if self._driver.exists(init):  # an earlier daemon's
+            self._remove_unless_used(init)
+            if init in self._whole:
+                return
         self._driver.create_read_write(init, parent, StorageOptions())  # an image layer may open read-only
         try:
             root = self._driver.open(init)

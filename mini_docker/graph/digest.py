@@ -37,3 +37,13 @@ def checked_digest(text: object, what: str) -> str:
 def hex_of(digest: str) -> str:
     """The digits alone: a digest's file name."""
     return digest.removeprefix("sha256:")
+
+
+def check_digest(what: str, expected: str | None, found: str) -> None:
+    """Let pass only what is expected; None expects nothing.
+
+    Raises:
+        Invalid: *found* is another.
+    """
+    if expected is not None and expected != found:
+        raise Invalid(f"the {what} is not what it should be: its digest is {found}, expected {expected}")

@@ -5,7 +5,7 @@ digests are computed, and leaves when nobody counts on it any more: no image, no
 and no container (the driver refuses to remove what a container stands on). It knows nothing of image
 configurations, tags or registries.
 
-Layout of the folder: ``layers/<hex of chain id>.json`` (records), ``blobs/`` (see `BlobStore`), ``tmp/``.
+Layout of the folder: ``layers/`` (see `LayerRecords`), ``blobs/`` (see `BlobStore`), ``tmp/``.
 
 The order of files when a layer is added, so that a crash leaves at worst rubbish that `recover` knows:
 
@@ -18,26 +18,24 @@ and when it is dropped:
 
 from __future__ import annotations
 
-import json
 import logging
-import secrets
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 from mini_docker.archive.compression import open_decompressing
 from mini_docker.drivers.graphdriver.contract import GraphDriver
-from mini_docker.errors import Conflict, Invalid, NotFound
+from mini_docker.errors import Invalid, NotFound
 from mini_docker.graph.blob_store import BlobStore, Spool
-from mini_docker.graph.digest import hex_of
-from mini_docker.graph.durable import replace_file, sync_folder
+from mini_docker.graph.digest import check_digest
 from mini_docker.graph.incoming import Incoming
-from mini_docker.graph.layer import LAYER_PREFIX, Layer, chain_id, driver_layer, init_layer
+from mini_docker.graph.layer import Layer, chain_id
+from mini_docker.graph.layer_records import LayerRecords
+from mini_docker.graph.unpacked_layers import UnpackedLayers
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +50,17 @@ class Lease:
 class LayerStore:
     """Layers by chain id, counted.
 
-    *Fixed*: the driver, the folders, ``blobs``.
-    *Persisted*: the records; everything in memory is derived from them and from the images' `acquire`.
+    *Fixed*: ``scratch``, ``blobs``, the records, the unpacked layers.
+    *Persisted*: records and blobs; everything in memory is derived from them and from the images' `acquire`.
     *Guarded by the lock*, which is never held while anything is unpacked or deleted: the maps below.
     A chain id in ``_busy`` belongs to one thread, which adds or drops it; others wait for the lock's bell.
     """
 
     def __init__(self, folder: Path, driver: GraphDriver) -> None:
-        self._driver = driver
-        self._records = folder / "layers"
         self.scratch = folder / "tmp"
-        for path in (self._records, self.scratch):
-            path.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self._unpacked = UnpackedLayers(driver)
+        self._records = LayerRecords(folder / "layers", self.scratch)
         self.blobs = BlobStore(folder / "blobs", self.scratch)
         self._lock = threading.Condition()
         self._busy: set[str] = set()
@@ -72,11 +69,8 @@ class LayerStore:
         self._blob_users: Counter[str] = Counter()
         self._leases: list[Lease] = []
         self._orphans: set[str] = set()  # unreferenced, but the driver could not let go of them
-        for record in self._records.iterdir():
-            try:
-                self._enter(Layer(**json.loads(record.read_bytes())))
-            except (ValueError, TypeError) as error:
-                log.error("layer record %s is damaged, its images must be pulled again: %s", record.name, error)
+        for layer in self._records:
+            self._enter(layer)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -196,13 +190,13 @@ class LayerStore:
                 return self._layers[chain]
             self._busy.add(chain)
         try:
-            size = self._unpack(chain, parent, diff_id, stream, fill)
+            size = self._unpacked.unpack(parent, diff_id, stream, fill)
             try:
-                _check("layer blob", expected_digest, spool.digest)
+                check_digest("layer blob", expected_digest, spool.digest)
                 layer = Layer(chain, diff_id, parent, size, spool.digest, media_type)
                 self._record(layer, spool)
             except BaseException:
-                self._driver.remove(driver_layer(chain))
+                self._unpacked.discard(chain)
                 raise
             return layer
         finally:
@@ -210,29 +204,13 @@ class LayerStore:
                 self._busy.discard(chain)
                 self._lock.notify_all()
 
-    def _unpack(self, chain: str, parent: str | None, diff_id: str, stream: BinaryIO, fill: Spool | None) -> int:
-        """Have the driver unpack *stream*; returns the bytes it added."""
-        name, below = driver_layer(chain), None if parent is None else driver_layer(parent)
-        if self._driver.exists(name):  # without a record: left by an addition that failed to clean up
-            self._driver.remove(name)
-        self._driver.create(name, below)
-        try:
-            with Incoming(stream, fill) as incoming:
-                size = self._driver.apply(name, below, incoming.tar)
-            _check("layer", diff_id, incoming.diff_id)
-        except BaseException:
-            self._driver.remove(name)
-            raise
-        return size
-
     def _record(self, layer: Layer, spool: Spool) -> None:
         """Make the layer exist: blob, then record, then memory."""
         with self._lock:
             self._blob_users[layer.digest] += 1  # before the blob is there, so that no drop takes it away again
         try:
             self.blobs.keep(spool)
-            scratch = self.scratch / f"record-{secrets.token_hex(8)}"
-            replace_file(self._record_path(layer.chain_id), json.dumps(asdict(layer)).encode(), scratch)
+            self._records.write(layer)
         except BaseException:
             self._forget_blob(layer.digest)
             raise
@@ -245,9 +223,6 @@ class LayerStore:
         self._blob_users[layer.digest] += 1
         if layer.parent is not None:
             self._references[layer.parent] += 1
-
-    def _record_path(self, chain: str) -> Path:
-        return self._records / f"sha256-{hex_of(chain)}.json"
 
     # -- dropping ---------------------------------------------------------------------------------
 
@@ -271,10 +246,9 @@ class LayerStore:
                 self._orphans.discard(chain)
             dropped = False
             try:
-                dropped = self._let_go(chain)
+                dropped = self._unpacked.let_go(chain)
                 if dropped:
-                    self._record_path(chain).unlink()
-                    sync_folder(self._records)
+                    self._records.remove(chain)
                     self._forget_blob(layer.digest)
             finally:
                 with self._lock:
@@ -288,17 +262,6 @@ class LayerStore:
                     self._busy.discard(chain)
                     self._lock.notify_all()
             chain = layer.parent if dropped else None
-
-    def _let_go(self, chain: str) -> bool:
-        """Whether the driver removed the layer, and the init layer that containers left on it."""
-        for name in (init_layer(chain), driver_layer(chain)):
-            try:
-                if self._driver.exists(name):
-                    self._driver.remove(name)
-            except Conflict as error:
-                log.info("layer %s stays for now: %s", chain, error)
-                return False
-        return True
 
     def _forget_blob(self, digest: str) -> None:
         dropped = None
@@ -320,49 +283,28 @@ class LayerStore:
                 shutil.rmtree(rubbish)
             else:
                 rubbish.unlink()
-        self._remove_unrecorded()
-        self._rebuild_missing()
+        self._unpacked.remove_all_but(self._layers)
+        self._unpack_missing()
         for chain in self.chains():
             self._drop(chain)
         for digest in set(self.blobs.digests()) - self._blob_users.keys():
             self.blobs.discard(digest).unlink()
 
-    def _remove_unrecorded(self) -> None:
-        """Remove the driver's image layers that have no record, upper ones first."""
-        recorded = {name for chain in self._layers for name in (driver_layer(chain), init_layer(chain))}
-        rubbish = {name for name in self._driver.layers() if name.startswith(LAYER_PREFIX) and name not in recorded}
-        while rubbish:
-            removed = set()
-            for name in rubbish:
-                try:
-                    self._driver.remove(name)
-                    removed.add(name)
-                except Conflict as error:
-                    log.debug("%s", error)  # another piece of rubbish stands on it: next round
-            if not removed:
-                log.warning("layers without a record are still in use and stay: %s", ", ".join(sorted(rubbish)))
-                return
-            rubbish -= removed
-
-    def _rebuild_missing(self) -> None:
-        """Unpack again, from their blobs, the layers that the driver lost; forget those nobody counts on."""
-        present = set(self._driver.layers())
-        missing = [layer for layer in self._layers.values() if driver_layer(layer.chain_id) not in present]
-        depth = {layer.chain_id: self._depth(layer) for layer in missing}
-        for layer in sorted(missing, key=lambda layer: depth[layer.chain_id]):
+    def _unpack_missing(self) -> None:
+        """Unpack again, from their blobs, the layers that the driver lost."""
+        missing = [self._layers[chain] for chain in self._unpacked.missing(self._layers)]
+        for layer in sorted(missing, key=self._depth):
             if self._references[layer.chain_id] == 0:
                 continue  # a drop was interrupted: recover finishes it next
-            log.warning("layer %s was lost by the %s driver: unpacking it again", layer.chain_id, self._driver.name)
-            with self.blobs.open(layer.digest) as blob:
-                self._unpack(layer.chain_id, layer.parent, layer.diff_id, blob, None)
+            log.warning("layer %s was lost by the graph driver: unpacking it again", layer.chain_id)
+            try:
+                with self.blobs.open(layer.digest) as blob:
+                    self._unpacked.unpack(layer.parent, layer.diff_id, blob, None)
+            except (Invalid, NotFound) as error:
+                log.error("layer %s is lost, its images must be removed and pulled again: %s", layer.chain_id, error)
 
     def _depth(self, layer: Layer) -> int:
         depth = 0
         while layer.parent is not None:
             layer, depth = self._layers[layer.parent], depth + 1
         return depth
-
-
-def _check(what: str, expected: str | None, found: str) -> None:
-    if expected is not None and expected != found:
-        raise Invalid(f"the {what} is not what it should be: its digest is {found}, expected {expected}")
