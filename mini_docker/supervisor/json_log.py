@@ -77,6 +77,15 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """One file of a log, by name and by what does not change when it is renamed."""
+
+    path: Path
+    device: int
+    inode: int
+
+
 class JsonLogReader:
     """Reads one container's log from a chosen place to its end, again and again as it grows.
 
@@ -95,18 +104,19 @@ class JsonLogReader:
         self._path = path
         self._file = -1
         self._rest = b""
-        self._waiting: list[Path] = []  # older volumes still to be read, oldest last
         volumes = self._volumes()
         if tail is None:
-            self._waiting = volumes
+            self._enter(volumes[-1:])
         else:
             self._start_at_tail(volumes, max(tail, 0))
 
     def read(self) -> Iterator[Entry]:
         """Every entry that is there now and was not given before."""
-        while self._file >= 0 or self._open_next():
+        if self._file < 0:
+            self._enter(self._volumes()[-1:])
+        while self._file >= 0:
             # Look before reading: what an older volume holds then is all that it will ever hold.
-            older = self._has_newer()
+            newer = self._newer()
             while block := os.read(self._file, _BLOCK):
                 lines = (self._rest + block).split(b"\n")
                 self._rest = lines.pop()
@@ -114,9 +124,9 @@ class JsonLogReader:
                     entry = decode_entry(line)
                     if entry is not None:
                         yield entry
-            if older:
-                self.close()
-            elif not self._has_newer():
+            if newer:
+                self._enter(newer)
+            elif not self._newer():
                 return
 
     def close(self) -> None:
@@ -126,49 +136,46 @@ class JsonLogReader:
             self._file = -1
         self._rest = b""
 
-    def _volumes(self) -> list[Path]:
+    def _volumes(self) -> list[_Volume]:
         """All files of the log, newest first."""
-        volumes = [self._path]
-        while (older := Path(f"{self._path}.{len(volumes)}")).exists():
-            volumes.append(older)
-        return volumes
-
-    def _open_next(self) -> bool:
-        path = self._waiting.pop() if self._waiting else self._path
-        try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _has_newer(self) -> bool:
-        """Whether the open file is an older volume, or has just become one; notes the ones after it."""
-        if not self._waiting:
-            mine = os.fstat(self._file)
-            for volume in self._volumes():
-                try:
-                    if os.path.samestat(os.stat(volume), mine):
-                        break
-                except FileNotFoundError:
-                    continue
-                self._waiting.append(volume)
-        return bool(self._waiting)
-
-    def _start_at_tail(self, volumes: list[Path], wanted: int) -> None:
-        for index, volume in enumerate(volumes):
+        volumes: list[_Volume] = []
+        while True:
+            path = Path(f"{self._path}.{len(volumes)}") if volumes else self._path
             try:
-                descriptor = os.open(volume, os.O_RDONLY | os.O_CLOEXEC)
+                status = os.stat(path)
             except FileNotFoundError:
-                continue
-            offset, found = _tail_offset(descriptor, wanted)
+                return volumes
+            volumes.append(_Volume(path, status.st_dev, status.st_ino))
+
+    def _newer(self) -> list[_Volume]:
+        """The volume after the open one, as a list of one; empty when the open one is the newest."""
+        mine = os.fstat(self._file)
+        newer: list[_Volume] = []
+        for volume in self._volumes():
+            if (volume.device, volume.inode) == (mine.st_dev, mine.st_ino):
+                break
+            newer = [volume]  # names move on with every rotation; a file's number stays
+        return newer
+
+    def _enter(self, volume: list[_Volume]) -> None:
+        """Go on with a volume, if there is one, from its beginning."""
+        self.close()
+        for each in volume:
+            try:
+                self._file = os.open(each.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                pass  # the log is being removed
+
+    def _start_at_tail(self, volumes: list[_Volume], wanted: int) -> None:
+        for volume in volumes:
+            self._enter([volume])
+            if self._file < 0:
+                return
+            offset, found = _tail_offset(self._file, wanted)
             wanted -= found
-            if wanted > 0 and index < len(volumes) - 1:
-                os.close(descriptor)
-                continue
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            self._file = descriptor
-            self._waiting = volumes[:index]
-            return
+            if wanted <= 0 or volume is volumes[-1]:
+                os.lseek(self._file, offset, os.SEEK_SET)
+                return
 
 
 def _tail_offset(descriptor: int, wanted: int) -> tuple[int, int]:

@@ -336,7 +336,9 @@ class FakeNetworkDriver:
         with self._lock:
             chosen = ipaddress.ip_interface(f"172.17.0.{self._next}/16")
             self._next += 1
-            self.leases[endpoint] = Lease(endpoint, network, chosen, ipaddress.ip_address("172.17.0.1"), "02:42:1:2:3:4")
+            self.leases[endpoint] = Lease(
+                endpoint, network, chosen, ipaddress.ip_address("172.17.0.1"), "02:42:1:2:3:4"
+            )
             return self.leases[endpoint]
 
     def release(self, endpoint: str) -> None:
@@ -355,7 +357,9 @@ class FakeNetworkDriver:
     def publish(self, endpoint: str, bindings: Any) -> tuple[PublishedPort, ...]:
         self._maybe_fail("publish")
         ports = tuple(
-            PublishedPort(each.container_port, each.protocol, ipaddress.ip_address("0.0.0.0"), each.host_ports[0] or 49153)
+            PublishedPort(
+                each.container_port, each.protocol, ipaddress.ip_address("0.0.0.0"), each.host_ports[0] or 49153
+            )
             for each in bindings
         )
         self.published[endpoint] = ports
@@ -422,8 +426,8 @@ class FakeHouse:
         self.daemon = Daemon(
             self.engine,
             Collaborators(
-                DaemonSettings(root, root, **settings), self.containers, ImageLookup(self.graph, self.tags), self.layers,
-                self.names, self.volumes, self.graph_driver, self.exec_driver, networks, self.events,
+                DaemonSettings(root, root, **settings), self.containers, ImageLookup(self.graph, self.tags),
+                self.layers, self.names, self.volumes, self.graph_driver, self.exec_driver, networks, self.events,
                 self.kernel, "hosty",
             ),
         )  # fmt: skip

@@ -181,7 +181,9 @@ def test_stop_ends_a_pending_restart(house: FakeHouse) -> None:
     container = house.create("exit", "1", host={"RestartPolicy": {"Name": "always"}})
     house.containers.get(container).monitor = house.containers.get(container).monitor.__class__(0, 30.0)
     house.run("start", container)
-    house.run("wait", container, condition="next-exit") if not house.containers.get(container).state.restarting else None
+    house.run("wait", container, condition="next-exit") if not house.containers.get(
+        container
+    ).state.restarting else None
     _until(lambda: house.containers.get(container).state.restarting)
     house.run("stop", container)
     assert house.run("container_inspect", container)["State"]["Status"] == "exited"
