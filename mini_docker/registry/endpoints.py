@@ -22,8 +22,8 @@ from mini_docker.errors import Invalid
 from mini_docker.registry.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN
 
 DOCKER_HUB = "https://registry-1.docker.io"
-DOCKER_HUB_INDEX = "https://index.docker.io/v1/"
-"""The key under which clients keep Docker Hub's credentials: the address of its retired first API."""
+DOCKER_HUB_INDEX = "https://index.docker.io"
+"""Docker Hub's first API lives on there for search alone."""
 DEFAULT_CERTS_FOLDER = Path("/etc/docker/certs.d")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -94,13 +94,14 @@ class RegistryConfig:
         insecure: ``--insecure-registry``: hosts (``host``, ``host:port``) and networks (``10.0.0.0/8``).
         mirrors: ``--registry-mirror``: URLs tried first for Docker Hub's images.
         certs_folder: holds a folder ``<host>[:<port>]`` for each registry with certificates of its own.
-        hub: where Docker Hub is. (Tests put their own there.)
+        hub, hub_index: where Docker Hub is, and its search. (Tests put their own there.)
     """
 
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     certs_folder: Path = DEFAULT_CERTS_FOLDER
     hub: str = DOCKER_HUB
+    hub_index: str = DOCKER_HUB_INDEX
     resolve: Resolve = field(default=resolve, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,6 +129,10 @@ class RegistryConfig:
     def for_push(self, domain: str) -> tuple[Endpoint, ...]:
         """The endpoints to try, in order, to write to the registry *domain*: never a mirror."""
         return self._endpoints(self.hub if domain == DEFAULT_DOMAIN else f"https://{domain}", mirror=False)
+
+    def for_search(self, domain: str) -> tuple[Endpoint, ...]:
+        """The endpoints to try, in order, to search the registry *domain*."""
+        return self._endpoints(self.hub_index, mirror=False) if domain == DEFAULT_DOMAIN else self.for_push(domain)
 
     def _endpoints(self, url: str, mirror: bool) -> tuple[Endpoint, ...]:
         host = urlsplit(url).netloc

@@ -8,6 +8,7 @@ normal forms and for what an arm machine can run.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,27 @@ class Platform:
         if len(parts) == 1:
             return host() if parts[0] == "linux" else cls.normal("linux", parts[0])
         return cls.normal(*parts)
+
+    @classmethod
+    def of_config(cls, config: bytes) -> Platform:
+        """What an image's config says it is for.
+
+        Raises:
+            Invalid: it is not JSON.
+        """
+        try:
+            value = json.loads(config)
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f"invalid image configuration: not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise Invalid("invalid image configuration: not an object")
+        words = (str(value.get(name) or "") for name in ("os", "architecture", "variant"))
+        return cls.normal(*words)
+
+    def to_json(self) -> dict[str, str]:
+        """The platform as the Remote API sends it."""
+        found = {"architecture": self.architecture, "os": self.os, "variant": self.variant}
+        return {name: word for name, word in found.items() if word}
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -8,8 +8,6 @@ Source: OCI distribution specification 1.1. The classic ``registry/session.go`` 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,19 +21,18 @@ from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.digest import DigestMismatch, digest_of, verify
 from mini_docker.registry.endpoints import Endpoint
 from mini_docker.registry.errors import RegistryError, Unreachable, for_pull
+from mini_docker.registry.listing import listing
 from mini_docker.registry.manifest import ACCEPT, LARGEST_MANIFEST, ImageIndex, ImageManifest, parse_manifest
 from mini_docker.registry.patience import Cancellation, RetryPolicy
 from mini_docker.registry.platform import Platform
 from mini_docker.registry.reference import Reference
-from mini_docker.registry.transport import Response, cut_off, read_small, reason
+from mini_docker.registry.transport import Response, cut_off, reason
 
 T = TypeVar("T")
 
 LARGEST_CONFIG = 8 * 1024 * 1024
 """Bytes of an image's config that are borne in memory; real ones have a few thousand."""
 DEEPEST_INDEX = 3
-MOST_PAGES = 10_000
-_NEXT_PAGE = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,24 +196,7 @@ class Session:
         Raises:
             NotFound: no such repository.
         """
-        return self.at_endpoint(lambda talk: self._listing(talk, f"v2/{self.reference.path}/tags/list", "tags"))
-
-    @staticmethod
-    def _listing(conversation: Conversation, path: str, member: str) -> list[str]:
-        found: list[str] = []
-        for _ in range(MOST_PAGES):
-            response = conversation.request("GET", path)
-            try:
-                value = json.loads(read_small(response))
-            except (ValueError, RecursionError):
-                value = None
-            names = value.get(member) if isinstance(value, Mapping) else None
-            found += [name for name in names or () if isinstance(name, str)]
-            following = _NEXT_PAGE.search(response.headers.get("Link", ""))
-            if following is None:
-                break
-            path = following[1]
-        return found
+        return self.at_endpoint(lambda talk: listing(talk, f"v2/{self.reference.path}/tags/list", "tags"))
 
     # ---------------------------------------------------------------- blobs
 
