@@ -140,10 +140,11 @@ class Restoration:
             self._layers.close(found.container)
 
     def _sweep_layers(self) -> None:
-        """Layers without a container are of a creation that was cut short."""
+        """Layers without a container are of a creation that was cut short; idle init layers go, too."""
         for container in self._layers.containers():
             if self._containers.find(container) is None:
                 try:
                     self._layers.remove(container)
                 except MiniDockerError as error:
                     log.warning("the layer of container %s, which is gone, stays: %s", container, error)
+        self._layers.recover()

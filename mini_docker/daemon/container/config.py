@@ -94,7 +94,7 @@ class ContainerConfig:
         """The whole form; Docker leaves out a few members that are rarely set, so do we."""
         data: dict[str, Any] = api_json.encode(self)
         for name in _OMITTED_WHEN_EMPTY:
-            if not data[name]:
+            if not data[name] and not (name == "StopTimeout" and data[name] == 0):  # no seconds is a word, too
                 del data[name]
         data["Env"] = list(self.env)
         data["Volumes"] = data["Volumes"] or None
