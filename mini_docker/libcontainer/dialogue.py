@@ -5,7 +5,7 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
     parent                                       init
     clone3 ──────────────────────────────────▶   (born in its new namespaces; joins its cgroups)
     id maps                ── Mapped ───────▶
-                          ◀── Sandboxed ─────    joined namespaces, netlink socket [its descriptor]
+                          ◀── Sandboxed ─────    its network namespace, a netlink socket in it [descriptors]
     (network is joined                           picks up mounts, pivot_root, attaches them,
      meanwhile)                                  masks, terminal
                           ◀── Terminal ──────    the terminal's master [its descriptor], if it has one
@@ -40,7 +40,7 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Sandboxed:
-    """Init: my namespaces are complete; here is a netlink socket opened in my network, if it is mine alone."""
+    """Init: my namespaces are complete; here are my network's, and a netlink socket opened in it, if it is mine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,8 +229,11 @@ def _show_sandbox(spec: ContainerSpec, dialogue: socket.socket) -> None:
     if not spec.has_new("network"):
         say(dialogue, Sandboxed())
         return
+    # Sent by init itself: looked up by the parent it could be gone, if init failed at its next step.
+    namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
-        say(dialogue, Sandboxed(), netlink.fileno())
+        say(dialogue, Sandboxed(), namespace, netlink.fileno())
+    os.close(namespace)
 
 
 def _send_terminal(kernel: Kernel, process: ProcessSpec, dialogue: socket.socket, bind: bool) -> int:

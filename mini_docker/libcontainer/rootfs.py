@@ -20,7 +20,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import ContainerSpec, Device, Mount
@@ -81,6 +81,7 @@ class RootfsPlan:
         mounts: picked up in this order, attached in this order.
         devices: nodes to make in /dev (before it may become read-only).
         links: (path, target) symbolic links in /dev.
+        sealed: mounts that become read-only only when all others are attached: some lie inside them.
         masked, readonly: paths to hide, and to protect from writing.
         root_readonly: protect the root mount itself, last, since mount points are made in it.
         root_propagation: MS_PRIVATE and so on, for the root mount.
@@ -90,6 +91,7 @@ class RootfsPlan:
     mounts: tuple[MountStep, ...]
     devices: tuple[Device, ...]
     links: tuple[tuple[str, str], ...]
+    sealed: tuple[str, ...]
     masked: tuple[str, ...]
     readonly: tuple[str, ...]
     root_readonly: bool
@@ -98,7 +100,8 @@ class RootfsPlan:
 
 _ATTRIBUTES = {
     "ro": c.MOUNT_ATTR_RDONLY, "nosuid": c.MOUNT_ATTR_NOSUID, "nodev": c.MOUNT_ATTR_NODEV,
-    "noexec": c.MOUNT_ATTR_NOEXEC, "noatime": c.MOUNT_ATTR_NOATIME,
+    "noexec": c.MOUNT_ATTR_NOEXEC, "noatime": c.MOUNT_ATTR_NOATIME, "strictatime": c.MOUNT_ATTR_STRICTATIME,
+    "nodiratime": c.MOUNT_ATTR_NODIRATIME,
 }  # fmt: skip
 _CLEARED = {
     "rw": c.MOUNT_ATTR_RDONLY, "suid": c.MOUNT_ATTR_NOSUID, "dev": c.MOUNT_ATTR_NODEV, "exec": c.MOUNT_ATTR_NOEXEC,
@@ -129,17 +132,33 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
     if spec.root_propagation not in PROPAGATION:
         raise Invalid(f"unknown propagation {spec.root_propagation!r}: one of {', '.join(PROPAGATION)}")
     mounts = tuple(_mount_step(mount) for mount in spec.mounts) if own_namespace else ()
+    mounts, sealed = _seal_last(mounts)
     has_dev = any(step.target == "/dev" and isinstance(step.what, NewFilesystem) for step in mounts)
     return RootfsPlan(
         own_namespace=own_namespace,
         mounts=mounts,
         devices=spec.devices if has_dev else (),
         links=DEV_LINKS if has_dev else (),
+        sealed=sealed,
         masked=spec.masked_paths if own_namespace else (),
         readonly=spec.readonly_paths if own_namespace else (),
         root_readonly=spec.root_readonly and own_namespace,
         root_propagation=PROPAGATION[spec.root_propagation],
     )
+
+
+def _seal_last(steps: tuple[MountStep, ...]) -> tuple[tuple[MountStep, ...], tuple[str, ...]]:
+    """Keep read-only file systems open as long as mount points must be made in them."""
+    open_steps: list[MountStep] = []
+    sealed: list[str] = []
+    for index, step in enumerate(steps):
+        what = step.what
+        inside = any(later.target.startswith(step.target + "/") for later in steps[index + 1 :])
+        if inside and isinstance(what, NewFilesystem) and what.attributes & c.MOUNT_ATTR_RDONLY:
+            what = replace(what, attributes=what.attributes & ~c.MOUNT_ATTR_RDONLY)
+            sealed.append(step.target)
+        open_steps.append(MountStep(what, step.target))
+    return tuple(open_steps), tuple(sealed)
 
 
 def _mount_step(mount: Mount) -> MountStep:
@@ -241,6 +260,8 @@ class RootfsMaker:
         """Last: hide and write-protect what the spec says, the root itself at the very end."""
         kernel = self._kernel
         empty = -1
+        for path in self._plan.sealed:
+            kernel.mount_setattr(c.AT_FDCWD, path, 0, attr_set=c.MOUNT_ATTR_RDONLY)
         for path in self._plan.readonly:
             tree = _tree_or_none(kernel, path)
             if tree >= 0:

@@ -26,7 +26,6 @@ class HeldContainer:
         root: descriptor of the root mount, ours; -1 when it lies at a host path. It is kept until
             the container is deleted: for the next daemon, and because the last close of an
             overlay may have to wait for the disk, which nobody should feel at an exit.
-        namespace: descriptor of the network namespace, ours; -1 when it is shared.
         deleted_by: who waits to hear that nothing is left of it.
         record: file in the run folder that keeps the ending for a daemon that was not there.
     """
@@ -36,7 +35,6 @@ class HeldContainer:
     init: HeldProcess
     root: int
     record: Path
-    namespace: int = -1
     execs: dict[str, HeldProcess] = field(default_factory=dict)
     bells: list[LogBell] = field(default_factory=list)
     oom_killed: bool = False
@@ -80,9 +78,8 @@ class HeldContainer:
         # Init first: with its pid namespace every other process dies.
         for process in (self.init, *self.execs.values()):
             process.release()
-        for descriptor in (self.root, self.namespace):
-            if descriptor >= 0:
-                os.close(descriptor)
+        if self.root >= 0:
+            os.close(self.root)
         self.record.unlink(missing_ok=True)
 
 

@@ -59,7 +59,8 @@ class HeldProcess:
     """A process that the supervisor holds.
 
     *Fixed*: ``pid``, ``pidfd``, ``stdio``.
-    *The loop's alone*: stage, ending, warnings, ``netlink`` (a descriptor that init sent up, or -1).
+    *The loop's alone*: stage, ending, warnings, and two descriptors that init sent up, or -1: its network
+    ``namespace`` and a ``netlink`` socket in it.
 
     Args:
         on_sandboxed: called once, when init showed its namespaces or could not.
@@ -76,6 +77,7 @@ class HeldProcess:
         self.stage = Stage.BORN
         self.ending: Ending | None = None
         self.warnings: tuple[str, ...] = ()
+        self.namespace = -1
         self.netlink = -1
         self._loop = loop
         self._kernel = kernel
@@ -122,6 +124,9 @@ class HeldProcess:
         self._deadline.cancel()
         self.stdio.close()
         self.close_netlink()
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
         self._on_ended = lambda: None
         if self.stage is Stage.ENDED:
             self.close()
@@ -156,7 +161,8 @@ class HeldProcess:
             return False
         match message:
             case Sandboxed():
-                self.netlink = descriptors.pop() if descriptors else -1
+                if descriptors:
+                    self.netlink, self.namespace = descriptors.pop(), descriptors.pop()
                 self._move("sandboxed")
                 self._tell_sandboxed(None)
             case Terminal():

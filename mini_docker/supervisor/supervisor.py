@@ -18,6 +18,7 @@ from typing import Any
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio
 from mini_docker.libcontainer.parent import Newborn, Parent, joinable_flags
@@ -130,6 +131,7 @@ class Supervisor:
         if id_ in self._containers:
             raise Conflict(f"container {id_} exists in the supervisor already")
         spec = from_json(ContainerSpec, request["spec"])
+        spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
         root = descriptors.pop() if request["has_root"] else -1
         birth = Birth(spec, root, request["root_path"], _program(request), str(self._stage), self._last_capability)
         stdio_wish = request["stdio"]
@@ -147,18 +149,12 @@ class Supervisor:
         spec = birth.spec
 
         def sandboxed(outcome: Outcome) -> None:
-            container = self._containers[id_]
-            if outcome is None and spec.has_new("network"):
-                try:
-                    container.namespace = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-                except OSError as error:
-                    outcome = MiniDockerError(f"the container's init vanished: {error}")
             if outcome is not None:
                 # It never came to be: nobody will delete it.
                 self._forget(id_)
                 connection.reply(protocol.error_frame(outcome))
                 return
-            sent = (container.namespace, init.netlink) if container.namespace >= 0 else ()
+            sent = (init.namespace, init.netlink) if init.namespace >= 0 else ()
             connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
             init.close_netlink()
 
@@ -284,11 +280,11 @@ class Supervisor:
 
     def _network(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._get(request)
-        if container.namespace < 0 or container.init.stage is Stage.ENDED:
+        if container.init.namespace < 0 or container.init.stage is Stage.ENDED:
             raise Conflict(f"container {container.id} has no network namespace of its own now")
-        netlink = open_netlink_in(self._kernel, container.namespace)
+        netlink = open_netlink_in(self._kernel, container.init.namespace)
         try:
-            connection.reply({"pid": container.init.pid, "network": True}, (container.namespace, netlink))
+            connection.reply({"pid": container.init.pid, "network": True}, (container.init.namespace, netlink))
         finally:
             os.close(netlink)
 

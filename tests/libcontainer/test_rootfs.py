@@ -71,6 +71,19 @@ def test_nonsense_is_refused(bad: ContainerSpec, reason: str) -> None:
         rootfs.plan(bad)
 
 
+def test_a_read_only_mount_with_others_inside_is_sealed_last() -> None:
+    """Mount points must be made in it first: /sys/fs/cgroup on cgroup v1 is such a one."""
+    plan = rootfs.plan(
+        spec(
+            Mount("/sys/fs/cgroup", "tmpfs", "tmpfs", ("ro", "mode=755")),
+            Mount("/sys/fs/cgroup/cpu", "bind", "/host", ("bind", "ro")),
+            Mount("/lonely", "tmpfs", "tmpfs", ("ro",)),
+        )
+    )
+    assert plan.sealed == ("/sys/fs/cgroup",)
+    assert [step.what.attributes for step in plan.mounts] == [0, c.MOUNT_ATTR_RDONLY, c.MOUNT_ATTR_RDONLY]
+
+
 def test_without_a_mount_namespace_nothing_is_mounted() -> None:
     """A mount would be the host's: plain chroot is all that is left."""
     plan = rootfs.plan(spec(Mount("/proc", "proc", "proc"), namespaces=(), masked_paths=("/proc/kcore",)))

@@ -31,7 +31,8 @@ _LACKING = (errno.ENOENT, errno.EOPNOTSUPP)
 class CgroupManager:
     """Keeps the cgroups of one machine. Thread-safe: it holds no state of single cgroups.
 
-    *Fixed*: ``features``, what the kernel can limit; the door; the dialect.
+    *Fixed*: ``hierarchy``, how cgroups are mounted here; ``features``, what the kernel can limit; the door;
+    the dialect.
 
     Args:
         features: found out when not given.
@@ -39,6 +40,7 @@ class CgroupManager:
 
     def __init__(self, kernel: Kernel, hierarchy: Hierarchy, features: CgroupFeatures | None = None) -> None:
         self._kernel = kernel
+        self.hierarchy = hierarchy
         self.features = features or detect_features(kernel, hierarchy)
         dialect = CgroupDialectV2 if hierarchy.version == 2 else CgroupDialectV1
         self._dialect: CgroupDialect = dialect(kernel, hierarchy, self.features)
