@@ -32,7 +32,7 @@ MODULES = {
     "attach": ("attach", "exec"),
     "containers": ("ps", "logs", "top", "diff", "port", "container prune"),
     "stats": ("stats",),
-    "inspect": ("inspect",),
+    "inspect": ("inspect", "container inspect", "image inspect"),
     "copy": ("cp", "export"),
     "images": ("images", "rmi", "tag", "history", "commit", "import", "load", "save", "image prune"),
     "distribution": ("pull", "push", "search", "login", "logout"),
@@ -51,10 +51,10 @@ ALIASES = {
     "network remove": "network rm", "volume list": "volume ls", "volume remove": "volume rm",
     **{f"container {name}": name for name in (
         "run", "create", "start", "stop", "restart", "kill", "wait", "rm", "pause", "unpause", "rename", "update",
-        "attach", "exec", "logs", "top", "diff", "port", "stats", "inspect", "cp", "export", "commit",
+        "attach", "exec", "logs", "top", "diff", "port", "stats", "cp", "export", "commit",
     )},
     **{f"image {name}": name for name in (
-        "tag", "history", "import", "load", "save", "pull", "push", "inspect",
+        "tag", "history", "import", "load", "save", "pull", "push",
     )},
 }  # fmt: skip
 """Docker's newer names for the same commands."""

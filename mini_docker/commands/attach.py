@@ -29,11 +29,11 @@ def attach(client: Client, options: Options) -> int:
     inspected = client.get(f"{path}/json")
     state, config = inspected["State"], inspected["Config"]
     if not state["Running"]:
-        raise CommandFailed("cannot attach to a stopped container, start it first")
+        raise CommandFailed("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise CommandFailed("cannot attach to a paused container, unpause it first")
+        raise CommandFailed("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise CommandFailed("cannot attach to a restarting container, wait until it is running")
+        raise CommandFailed("You cannot attach to a restarting container, wait until it is running")
     stdin = bool(config.get("OpenStdin")) and not options["no-stdin"]
     tty = bool(config.get("Tty"))
     session.check_terminal(tty, stdin)

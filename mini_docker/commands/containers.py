@@ -7,11 +7,12 @@ import time
 
 from mini_docker.commands import specs, units
 from mini_docker.commands.failure import CommandFailed
-from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, QUIET, ellipsis, labels, short_id, show
+from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, PRUNE_FILTER, QUIET, ellipsis, labels, short_id, show
 from mini_docker.commands.options import INT, STRING, SWITCH, Command, Flag
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from mini_docker.client import Client
@@ -28,20 +29,13 @@ def ps(client: Client, options: Options) -> int:
     last = 1 if options["latest"] else options["last"]
     query = {
         "all": options["all"], "limit": last if last > 0 else None,
-        "size": options["size"] or "{{.Size}}" in options["format"], "filters": _filters(options),
+        "size": options["size"] or "{{.Size}}" in options["format"], "filters": specs.parse_filters(options["filter"]),
     }  # fmt: skip
     now = time.time()
     rows = [row(summary, now, options["no-trunc"]) for summary in client.get("/containers/json", query)]
     columns = (*COLUMNS, ("Size", "SIZE")) if options["size"] else COLUMNS
     show(columns, rows, options["format"], "ID" if options["quiet"] else "")
     return 0
-
-
-def _filters(options: Options) -> str:
-    try:
-        return specs.parse_filters(options["filter"])
-    except ValueError as error:
-        raise CommandFailed(str(error), 125) from None
 
 
 def row(summary: dict[str, Any], now: float, whole: bool) -> dict[str, str]:
@@ -69,36 +63,43 @@ def row(summary: dict[str, Any], now: float, whole: bool) -> dict[str, str]:
         "Status": summary["Status"],
         "Ports": ports(summary.get("Ports") or ()),
         "Labels": labels(summary.get("Labels")),
+        "LocalVolumes": str(sum(mount.get("Type") == "volume" for mount in summary.get("Mounts") or ())),
         "Mounts": ",".join(mount.get("Name") or mount.get("Source", "") for mount in summary.get("Mounts") or ()),
         "Networks": ",".join((summary.get("NetworkSettings") or {}).get("Networks") or ()),
         "Size": size,
     }
 
 
-def ports(published: Any) -> str:
-    """``0.0.0.0:8080->80/tcp, 443/tcp``; neighbours are joined to ranges, as Docker does."""
-    words: list[str] = []
-    groups: list[tuple[str, str, list[tuple[int, int]]]] = []
-    ordered = sorted(
-        published, key=lambda port: (port.get("IP", ""), port["Type"], port["PrivatePort"], port.get("PublicPort", 0))
-    )
-    for port in ordered:
-        address, kind = port.get("IP", ""), port["Type"]
-        pair = (port["PrivatePort"], port.get("PublicPort", 0))
-        step = (pair[0] - 1, pair[1] - 1 if pair[1] else 0)
-        if groups and groups[-1][:2] == (address, kind) and groups[-1][2][-1] == step:
-            groups[-1][2].append(pair)
+def ports(published: Iterable[dict[str, Any]]) -> str:
+    """``0.0.0.0:8080->80/tcp, 443/tcp``.
+
+    Neighbours that are not published, or published under their own number, are joined to a range, as Docker does.
+    """
+    ranges: dict[tuple[str, str], tuple[int, int]] = {}
+    joined, mapped = [], []
+    order = sorted(published, key=lambda port: (port["PrivatePort"], port.get("IP", ""), port.get("PublicPort", 0)))
+    for port in order:
+        private, public = port["PrivatePort"], port.get("PublicPort", 0)
+        key = (port.get("IP", "") if public else "", port["Type"])
+        if public and public != private:
+            mapped.append(f"{_host(key[0])}:{public}->{private}/{key[1]}")
+        elif key in ranges and ranges[key][1] == private - 1:
+            ranges[key] = ranges[key][0], private
         else:
-            groups.append((address, kind, [pair]))
-    for address, kind, pairs in groups:
-        private, public = (_range(pairs[0][side], pairs[-1][side]) for side in (0, 1))
-        front = f"[{address}]" if ":" in address else address
-        words.append(f"{front}:{public}->{private}/{kind}" if pairs[0][1] else f"{private}/{kind}")
-    return ", ".join(words)
+            if key in ranges:
+                joined.append(_port_range(key, ranges[key]))
+            ranges[key] = private, private
+    return ", ".join([*joined, *(_port_range(key, ranges[key]) for key in sorted(ranges)), *mapped])
 
 
-def _range(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}-{last}"
+def _port_range(key: tuple[str, str], ends: tuple[int, int]) -> str:
+    (address, kind), (first, last) = key, ends
+    numbers = str(first) if first == last else f"{first}-{last}"
+    return f"{_host(address)}:{numbers}->{numbers}/{kind}" if address else f"{numbers}/{kind}"
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def logs(client: Client, options: Options) -> int:
@@ -111,7 +112,7 @@ def logs(client: Client, options: Options) -> int:
     query = {
         "stdout": True, "stderr": True, "follow": options["follow"], "tail": options["tail"],
         "timestamps": options["timestamps"], "details": options["details"],
-        "since": _when(options["since"], now), "until": _when(options["until"], now),
+        "since": _when(options, "since", now), "until": _when(options, "until", now),
     }  # fmt: skip
     tty = client.get(f"/containers/{container}/json")["Config"]["Tty"]
     demultiplexer = Demultiplexer()
@@ -121,11 +122,11 @@ def logs(client: Client, options: Options) -> int:
     return 0
 
 
-def _when(text: str, now: float) -> str:
+def _when(options: Options, name: str, now: float) -> str:
     try:
-        return units.timestamp(text, now) if text else ""
+        return units.timestamp(options[name], now) if options[name] else ""
     except ValueError as error:
-        raise CommandFailed(str(error)) from None
+        raise CommandFailed(f'invalid value for "{name}": {error}') from None
 
 
 def top(client: Client, options: Options) -> int:
@@ -134,7 +135,7 @@ def top(client: Client, options: Options) -> int:
     answer = client.get(f"/containers/{container}/top", {"ps_args": " ".join(words)})
     from mini_docker.commands.table import render
 
-    sys.stdout.write(render(answer["Titles"], answer["Processes"] or []))
+    sys.stdout.write(render(answer["Titles"], answer["Processes"] or [], narrowest=20))
     return 0
 
 
@@ -156,22 +157,27 @@ def port(client: Client, options: Options) -> int:
     number, _, protocol = wanted[0].partition("/")
     name = f"{number}/{protocol or 'tcp'}"
     if not bound.get(name):
-        raise CommandFailed(f"no public port '{name}' published for {container}")
+        raise CommandFailed(f"Error: No public port '{wanted[0]}' published for {container}")
     for binding in bound[name]:
         print(_endpoint(binding))
     return 0
 
 
 def _endpoint(binding: dict[str, str]) -> str:
-    address = binding["HostIp"]
-    return f"[{address}]:{binding['HostPort']}" if ":" in address else f"{address}:{binding['HostPort']}"
+    return f"{_host(binding['HostIp'])}:{binding['HostPort']}"
 
 
 def prune(client: Client, options: Options) -> int:
     """``container prune``: remove all stopped containers."""
     from mini_docker.commands.prune import prune_one
 
-    return prune_one(client, options, "containers", "This will remove all stopped containers.", _filters(options))
+    return prune_one(
+        client,
+        options,
+        "containers",
+        "This will remove all stopped containers.",
+        specs.parse_filters(options["filter"]),
+    )
 
 
 _FORCE = Flag("force", "f", SWITCH, "Do not prompt for confirmation")
@@ -212,6 +218,6 @@ COMMANDS: dict[str, Any] = {
     ),
     "container prune": Command(
         "container prune", "[OPTIONS]", "Remove all stopped containers", prune,
-        (Flag("filter", "", FILTER.kind, "Provide filter values (e.g. \"until=<timestamp>\")"), _FORCE),
+        (PRUNE_FILTER, _FORCE),
     ),
 }  # fmt: skip

@@ -53,7 +53,7 @@ def cp(client: Client, options: Options) -> int:
         where = f"{to_container}:{target}"
     else:
         raise CommandFailed("must specify at least one container source")
-    if not options["quiet"] and target != "-" and source != "-":
+    if sys.stderr.isatty() and not options["quiet"] and "-" not in (source, target):
         print(f"Successfully copied {human_size(size)} to {where}", file=sys.stderr)
     return 0
 

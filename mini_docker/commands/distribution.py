@@ -79,12 +79,8 @@ def push(client: Client, options: Options) -> int:
 
 def search(client: Client, options: Options) -> int:
     """``search``: images on the registry by a word."""
-    try:
-        filters = specs.parse_filters(options["filter"])
-    except ValueError as error:
-        raise CommandFailed(str(error), 125) from None
     (term,) = options.args
-    query = {"term": term, "limit": options["limit"] or None, "filters": filters}
+    query = {"term": term, "limit": options["limit"] or None, "filters": specs.parse_filters(options["filter"])}
     found = client.open("GET", "/images/search", query, _auth_header(term)).json() or ()
     width = 10**6 if options["no-trunc"] else 45
     rows = [

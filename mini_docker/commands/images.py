@@ -9,7 +9,7 @@ import time
 from mini_docker.commands import reference, specs, units
 from mini_docker.commands.descriptors import write_all
 from mini_docker.commands.failure import CommandFailed, for_each
-from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, QUIET, ellipsis, short_id, show
+from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, PRUNE_FILTER, QUIET, ellipsis, short_id, show
 from mini_docker.commands.options import LIST, STRING, SWITCH, Command, Flag
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -30,7 +30,7 @@ def images(client: Client, options: Options) -> int:
     words = list(options["filter"])
     if options.args:
         words.append(f"reference={options.args[0]}")
-    found = client.get("/images/json", {"all": options["all"], "filters": _filters(words)})
+    found = client.get("/images/json", {"all": options["all"], "filters": specs.parse_filters(words)})
     rows = []
     for image in found:
         rows += _rows(image, options["no-trunc"], options["digests"])
@@ -41,13 +41,6 @@ def images(client: Client, options: Options) -> int:
         columns.insert(2, ("Digest", "DIGEST"))
     show(columns, rows, options["format"], "ID" if options["quiet"] else "")
     return 0
-
-
-def _filters(words: Iterable[str]) -> str:
-    try:
-        return specs.parse_filters(words)
-    except ValueError as error:
-        raise CommandFailed(str(error), 125) from None
 
 
 def _rows(image: dict[str, Any], whole: bool, digests: bool) -> list[dict[str, str]]:
@@ -216,7 +209,7 @@ def prune(client: Client, options: Options) -> int:
     warning = "This will remove all " + (
         "images without at least one container associated to them." if options["all"] else "dangling images."
     )
-    filters = _filters([*options["filter"], f"dangling={'false' if options['all'] else 'true'}"])
+    filters = specs.parse_filters([*options["filter"], f"dangling={'false' if options['all'] else 'true'}"])
     return prune_one(client, options, "images", warning, filters)
 
 
@@ -280,7 +273,7 @@ COMMANDS: dict[str, Any] = {
         "image prune", "[OPTIONS]", "Remove unused images", prune,
         (
             Flag("all", "a", SWITCH, "Remove all unused images, not just dangling ones"),
-            Flag("filter", "", LIST, 'Provide filter values (e.g. "until=<timestamp>")'),
+            PRUNE_FILTER,
             Flag("force", "f", SWITCH, "Do not prompt for confirmation"),
         ),
     ),

@@ -26,7 +26,7 @@ FORMAT = Flag("format", "f", STRING, "Format output using a Go template, or 'jso
 
 def inspect(client: Client, options: Options) -> int:
     """``inspect``: containers, images, networks and volumes by name."""
-    wanted = options["type"]
+    wanted: str = options["type"]
     if wanted and wanted not in PATHS:
         raise CommandFailed(f'unknown type: "{wanted}": must be one of {", ".join(PATHS)}')
 
@@ -38,9 +38,20 @@ def inspect(client: Client, options: Options) -> int:
             except ErrorResponse as error:
                 if error.status != 404:
                     raise
-        raise CommandFailed(f"error: no such {wanted or 'object'}: {name}")
+        raise CommandFailed(f"Error: No such {wanted or 'object'}: {name}")
 
     return show_all(options.args, find, options["format"])
+
+
+def inspect_container(client: Client, options: Options) -> int:
+    """``container inspect``: containers only."""
+    query = {"size": options["size"]}
+    return show_all(options.args, lambda name: client.get(f"/containers/{name}/json", query), options["format"])
+
+
+def inspect_image(client: Client, options: Options) -> int:
+    """``image inspect``: images only."""
+    return show_all(options.args, lambda name: client.get(f"/images/{name}/json"), options["format"])
 
 
 def show_all(names: Iterable[str], find: Callable[[str], Any], format: str) -> int:
@@ -76,12 +87,22 @@ def show_all(names: Iterable[str], find: Callable[[str], Any], format: str) -> i
     return 1 if problems else 0
 
 
+_SIZE = Flag("size", "s", SWITCH, "Display total file sizes if the type is container")
+
 COMMANDS: dict[str, Any] = {
+    "container inspect": Command(
+        "container inspect", "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Display detailed information on one or more containers", inspect_container, (FORMAT, _SIZE), (1, None),
+    ),
+    "image inspect": Command(
+        "image inspect", "[OPTIONS] IMAGE [IMAGE...]", "Display detailed information on one or more images",
+        inspect_image, (FORMAT,), (1, None),
+    ),
     "inspect": Command(
         "inspect", "[OPTIONS] NAME|ID [NAME|ID...]", "Return low-level information on Docker objects", inspect,
         (
             FORMAT,
-            Flag("size", "s", SWITCH, 'Display total file sizes if the type is container'),
+            _SIZE,
             Flag("type", "", STRING, "Only inspect objects of the given type"),
         ),
         (1, None),

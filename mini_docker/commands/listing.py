@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from mini_docker.commands.failure import CommandFailed
-from mini_docker.commands.options import LIST, STRING, SWITCH, Flag
+from mini_docker.commands.options import STRING, SWITCH, Flag, Kind
 from mini_docker.commands.template import Template, TemplateError
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = Flag("format", "", STRING, "Format output: 'table', 'table TEMPLATE', 'json' or a Go template")
-FILTER = Flag("filter", "f", LIST, "Filter output based on conditions provided")
+
+
+def _filter(word: str) -> str:
+    if "=" not in word:
+        raise ValueError("bad format of filter (expected name=value)")
+    return word
+
+
+_FILTERS = Kind("filter", _filter, (), repeated=True)
+FILTER = Flag("filter", "f", _FILTERS, "Filter output based on conditions provided")
+PRUNE_FILTER = Flag("filter", "", _FILTERS, 'Provide filter values (e.g. "until=<timestamp>")')
 QUIET = Flag("quiet", "q", SWITCH, "Only display IDs")
 NO_TRUNC = Flag("no-trunc", "", SWITCH, "Don't truncate output")
 
@@ -41,6 +51,7 @@ def show(
     if quiet_field:
         sys.stdout.write("".join(f"{row[quiet_field]}\n" for row in rows))
         return
+    rows = [dict(sorted(row.items())) for row in rows]
     if format == "json":
         format = "{{json .}}"
     if format in ("", "table"):
@@ -49,7 +60,9 @@ def show(
     try:
         if format.startswith("table "):
             template = Template(_unescape(format.removeprefix("table ").strip()))
-            heads = {field: _head(field) for row in rows[:1] or [dict(columns)] for field in row} | dict(columns)
+            heads: dict[str, Any] = {
+                field: _head(field) for row in rows[:1] or [dict(columns)] for field in row
+            } | dict(columns)
             cells = [template.render(row).split("\t") for row in rows]
             _table(template.render(heads).split("\t"), cells)
         else:

@@ -6,7 +6,7 @@ from mini_docker.commands import specs
 from mini_docker.commands.failure import CommandFailed, for_each
 from mini_docker.commands.inspect import FORMAT as INSPECT_FORMAT
 from mini_docker.commands.inspect import show_all
-from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, QUIET, labels, short_id, show
+from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, PRUNE_FILTER, QUIET, labels, short_id, show
 from mini_docker.commands.options import LIST, STRING, SWITCH, Command, Flag
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -21,7 +21,7 @@ COLUMNS = (("ID", "NETWORK ID"), ("Name", "NAME"), ("Driver", "DRIVER"), ("Scope
 
 def ls(client: Client, options: Options) -> int:
     """``network ls``."""
-    networks = client.get("/networks", {"filters": _filters(options)})
+    networks = client.get("/networks", {"filters": specs.parse_filters(options["filter"])})
     rows = [
         {
             "ID": short_id(network["Id"], options["no-trunc"]), "Name": network["Name"], "Driver": network["Driver"],
@@ -33,13 +33,6 @@ def ls(client: Client, options: Options) -> int:
     ]  # fmt: skip
     show(COLUMNS, rows, options["format"], "ID" if options["quiet"] else "")
     return 0
-
-
-def _filters(options: Options) -> str:
-    try:
-        return specs.parse_filters(options["filter"])
-    except ValueError as error:
-        raise CommandFailed(str(error), 125) from None
 
 
 def create(client: Client, options: Options) -> int:
@@ -110,7 +103,7 @@ def prune(client: Client, options: Options) -> int:
     from mini_docker.commands.prune import prune_one
 
     warning = "This will remove all custom networks not used by at least one container."
-    return prune_one(client, options, "networks", warning, _filters(options))
+    return prune_one(client, options, "networks", warning, specs.parse_filters(options["filter"]))
 
 
 COMMANDS: dict[str, Any] = {
@@ -154,7 +147,7 @@ COMMANDS: dict[str, Any] = {
     "network prune": Command(
         "network prune", "[OPTIONS]", "Remove all unused networks", prune,
         (
-            Flag("filter", "", LIST, 'Provide filter values (e.g. "until=<timestamp>")'),
+            PRUNE_FILTER,
             Flag("force", "f", SWITCH, "Do not prompt for confirmation"),
         ),
     ),

@@ -31,10 +31,10 @@ def bar(current: int, total: int, columns: int) -> str:
     if current <= 0 and total <= 0:
         return ""
     if total <= 0 or current > total:
-        return f"{human_size(current):>8}"
+        return f"{human_size(current, 4):>8}"
     done = min(BAR_WIDTH, current * BAR_WIDTH // total)
     box = f"[{'=' * done}>{' ' * (BAR_WIDTH - done)}] " if columns > WIDE_TERMINAL else ""
-    return f"{box}{human_size(current):>8}/{human_size(total)}"
+    return f"{box}{human_size(current, 4):>8}/{human_size(total, 4)}"
 
 
 class ProgressDisplay:

@@ -21,7 +21,7 @@ def prune_one(client: Client, options: Options, kind: str, warning: str, filters
         confirm(warning)
     reclaimed = sweep(client, kind, filters)
     if kind != "networks":
-        print(f"Total reclaimed space: {human_size(reclaimed)}")
+        print(f"Total reclaimed space: {human_size(reclaimed, 4)}")
     return 0
 
 

@@ -98,8 +98,9 @@ def _stay(
                 raise
             # The daemon removes what it could not start: be back when that is done. A daemon that does not tell
             # the exit code with its error (dockerd) tells it here.
-            removed_with = exit_code(wait)
-            raise CommandFailed(error_text(error), error.exit_code or removed_with) from None
+            ended = exit_code(wait)
+            code = error.exit_code or (ended if ended in (126, 127) else NOT_RUN)
+            raise CommandFailed(error_text(error), code) from None
         if tty:
             session.resizer(client, f"{path}/resize")()
         try:

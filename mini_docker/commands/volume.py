@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mini_docker.commands import specs
-from mini_docker.commands.failure import CommandFailed, for_each
+from mini_docker.commands.failure import for_each
 from mini_docker.commands.inspect import FORMAT as INSPECT_FORMAT
 from mini_docker.commands.inspect import show_all
-from mini_docker.commands.listing import FILTER, FORMAT, QUIET, labels, show
+from mini_docker.commands.listing import FILTER, FORMAT, PRUNE_FILTER, QUIET, labels, show
 from mini_docker.commands.options import LIST, STRING, SWITCH, Command, Flag
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def ls(client: Client, options: Options) -> int:
     """``volume ls``."""
-    volumes = client.get("/volumes", {"filters": _filters(options)})["Volumes"] or ()
+    volumes = client.get("/volumes", {"filters": specs.parse_filters(options["filter"])})["Volumes"] or ()
     rows = [
         {
             "Driver": volume["Driver"], "Name": volume["Name"], "Mountpoint": volume.get("Mountpoint", ""),
@@ -30,13 +30,6 @@ def ls(client: Client, options: Options) -> int:
     columns = (("Driver", "DRIVER"), ("Name", "VOLUME NAME"))
     show(columns, rows, options["format"], "Name" if options["quiet"] else "")
     return 0
-
-
-def _filters(options: Options, **more: str) -> str:
-    try:
-        return specs.parse_filters([*options["filter"], *(f"{name}={value}" for name, value in more.items())])
-    except ValueError as error:
-        raise CommandFailed(str(error), 125) from None
 
 
 def create(client: Client, options: Options) -> int:
@@ -70,8 +63,8 @@ def prune(client: Client, options: Options) -> int:
 
     which = "all" if options["all"] else "anonymous"
     warning = f"This will remove {which} local volumes not used by at least one container."
-    filters = _filters(options, all="true") if options["all"] else _filters(options)
-    return prune_one(client, options, "volumes", warning, filters)
+    words = [*options["filter"], *(["all=true"] if options["all"] else [])]
+    return prune_one(client, options, "volumes", warning, specs.parse_filters(words))
 
 
 COMMANDS: dict[str, Any] = {
@@ -97,7 +90,7 @@ COMMANDS: dict[str, Any] = {
         "volume prune", "[OPTIONS]", "Remove unused local volumes", prune,
         (
             Flag("all", "a", SWITCH, "Remove all unused volumes, not just anonymous ones"),
-            Flag("filter", "", LIST, 'Provide filter values (e.g. "label=<label>")'),
+            PRUNE_FILTER,
             Flag("force", "f", SWITCH, "Do not prompt for confirmation"),
         ),
     ),

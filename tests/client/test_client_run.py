@@ -301,4 +301,4 @@ def test_attach_and_start_attached(daemon: FakeDaemon, mini_docker: Run) -> None
     daemon.route("GET", "/containers/web/json", Answer(200, inspected(Running=False)))
     daemon.route("POST", "/containers/web/wait", Answer(200, {"StatusCode": 0}))
     done = mini_docker("attach", "web")
-    assert done.returncode == 1 and done.stderr == b"cannot attach to a stopped container, start it first\n"
+    assert done.returncode == 1 and done.stderr == b"You cannot attach to a stopped container, start it first\n"
