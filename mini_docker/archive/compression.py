@@ -150,10 +150,10 @@ class _ZstdFrames:
     """Zstandard frames, one behind the other, opened up.
 
     The library's own reader takes a stream that breaks off for one that ended. Here input is fed in small pieces: a
-    block of 4 bytes may stand for 128 KiB, so that a piece opens up to 32 MiB at the very most.
+    block of 4 bytes may stand for 128 KiB, so that a piece opens up to 16 MiB at the very most.
     """
 
-    _PIECE_BYTES = 1024
+    _PIECE_BYTES = 512
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
