@@ -93,8 +93,9 @@ def normal(asked: Asked) -> tuple[str, str, dict[str, str], Any]:
             del host["RestartPolicy"]
         if body.get("IPAM") == {"Driver": "default"}:
             del body["IPAM"]
-        if "Env" in body:
-            body["Env"] = sorted(body["Env"])  # docker keeps no order
+        for holder, name in ((body, "Env"), (host, "Binds")):
+            if name in holder:
+                holder[name] = sorted(holder[name])  # docker keeps no order
         body.pop("CheckDuplicate", None)  # of old clients: names are always checked
         body = said(body)
     return asked.method, asked.path, query, body or None

@@ -51,7 +51,7 @@ def test_ps(daemon: FakeDaemon, cli: Cli) -> None:
         ("CONTAINER ID", "0123456789ab"), ("IMAGE", "busybox"), ("COMMAND", '"httpd -f -p 80 -h /…"'),
         ("CREATED", "2 minutes ago"), ("STATUS", "Up 2 minutes"), ("PORTS", "127.0.0.1:8080->80/tcp"), ("NAMES", "web"),
     ]  # fmt: skip
-    widths = [max(map(len, pair)) for pair in cells]
+    widths = [max(7, *map(len, pair)) for pair in cells]  # no column is narrower than ten, the gap included
     for line, side in ((heads, 0), (row, 1)):
         assert line == "   ".join(pair[side].ljust(width) for pair, width in zip(cells, widths, strict=True)).rstrip()
     assert daemon.asked[0].query == {"all": "1", "filters": '{"status":{"running":true}}'}
@@ -63,7 +63,7 @@ def test_ps_formats(daemon: FakeDaemon, cli: Cli) -> None:
     assert cli("ps", "-q")[1] == "0123456789ab\n"
     assert cli("ps", "-q", "--no-trunc")[1] == ID + "\n"
     assert cli("ps", "--format", "{{.Names}}\\t{{.Labels}}")[1] == "web\ta=1,b=2\n"
-    assert cli("ps", "--format", "table {{.Names}}\\t{{.ID}}")[1] == "NAMES   CONTAINER ID\nweb     0123456789ab\n"
+    assert cli("ps", "--format", "table {{.Names}}\\t{{.ID}}")[1] == "NAMES     CONTAINER ID\nweb       0123456789ab\n"
     assert json.loads(cli("ps", "--format", "json")[1])["Image"] == "busybox"
     status, _, err = cli("ps", "--format", "{{.Nope}}")
     assert status == 1 and "template parsing error" in err
@@ -72,7 +72,7 @@ def test_ps_formats(daemon: FakeDaemon, cli: Cli) -> None:
 def test_an_empty_list_still_has_its_heads(daemon: FakeDaemon, cli: Cli) -> None:
     """People see that it worked and that there is nothing."""
     daemon.route("GET", "/containers/json", Answer(json=[]))
-    assert cli("ps")[1] == "CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES\n"
+    assert cli("ps")[1] == "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
 
 
 def test_ports_are_joined_to_ranges() -> None:
@@ -170,10 +170,10 @@ def test_images_and_rmi(daemon: FakeDaemon, cli: Cli) -> None:
     found = [image | {"RepoTags": ["busybox:latest", "host:5000/b:1"]}, image | {"RepoTags": None}]
     daemon.route("GET", "/images/json", Answer(json=found))
     assert cli("images")[1].splitlines() == [
-        "REPOSITORY    TAG      IMAGE ID       CREATED       SIZE",
-        "busybox       latest   0123456789ab   2 hours ago   4.24MB",
-        "host:5000/b   1        0123456789ab   2 hours ago   4.24MB",
-        "<none>        <none>   0123456789ab   2 hours ago   4.24MB",
+        "REPOSITORY    TAG       IMAGE ID       CREATED       SIZE",
+        "busybox       latest    0123456789ab   2 hours ago   4.24MB",
+        "host:5000/b   1         0123456789ab   2 hours ago   4.24MB",
+        "<none>        <none>    0123456789ab   2 hours ago   4.24MB",
     ]
     daemon.route("DELETE", "/images/busybox", Answer(json=[{"Untagged": "busybox:latest"}, {"Deleted": "sha256:1"}]))
     assert cli("rmi", "busybox")[1] == "Untagged: busybox:latest\nDeleted: sha256:1\n"
@@ -238,7 +238,7 @@ def test_networks_and_volumes(daemon: FakeDaemon, cli: Cli) -> None:
     daemon.route("POST", "/volumes/create", Answer(201, {"Name": "v"}))
     assert cli("volume", "create", "--label", "x", "v")[1] == "v\n"
     daemon.route("GET", "/volumes", Answer(json={"Volumes": [{"Name": "v", "Driver": "local"}], "Warnings": None}))
-    assert cli("volume", "ls")[1] == "DRIVER   VOLUME NAME\nlocal    v\n"
+    assert cli("volume", "ls")[1] == "DRIVER    VOLUME NAME\nlocal     v\n"
 
 
 def test_events_port_top_diff(daemon: FakeDaemon, cli: Cli) -> None:
@@ -260,7 +260,7 @@ def test_events_port_top_diff(daemon: FakeDaemon, cli: Cli) -> None:
     daemon.route(
         "GET", "/containers/web/top", Answer(json={"Titles": ["PID", "CMD"], "Processes": [["1", "httpd -f"]]})
     )
-    assert cli("top", "web", "-o", "pid,cmd")[1] == "PID   CMD\n1     httpd -f\n"
+    assert cli("top", "web", "-o", "pid,cmd")[1] == f"{'PID':20}CMD\n{'1':20}httpd -f\n"
     assert daemon.asked[-1].query == {"ps_args": "-o pid,cmd"}
     daemon.route(
         "GET", "/containers/web/changes", Answer(json=[{"Kind": 0, "Path": "/a"}, {"Kind": 1, "Path": "/a/b"}])
