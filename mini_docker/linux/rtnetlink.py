@@ -9,13 +9,13 @@ Source: netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_l
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 
+from mini_docker.errors import Invalid
 from mini_docker.linux.netlink_requests import (
     AddAddress,
     AddRoute,
@@ -81,7 +81,11 @@ class Message:
 
 
 def encode(request: Request, sequence: int, index_of: IndexOf) -> bytes:
-    """The message for one order; its answer will be one acknowledgement with the same *sequence*."""
+    """The message for one order; its answer will be one acknowledgement with the same *sequence*.
+
+    Raises:
+        Invalid: a link's name that cannot be.
+    """
     acknowledged = NLM_F_REQUEST | NLM_F_ACK
     new = acknowledged | NLM_F_CREATE | NLM_F_EXCL
     match request:
@@ -219,7 +223,7 @@ def _ifinfo(up: bool | None = None) -> bytes:
 
 def _link_attributes(name: str, mac_address: str, mtu: int) -> bytes:
     if not 0 < len(name.encode()) < 16:
-        raise OSError(errno.EINVAL, f"a link's name has 1 to 15 bytes: {name!r}")
+        raise Invalid(f"a link's name has 1 to 15 bytes: {name!r}")
     body = _text(IFLA_IFNAME, name)
     if mac_address:
         body += _attribute(IFLA_ADDRESS, bytes.fromhex(mac_address.replace(":", "")))
