@@ -9,6 +9,7 @@ operations is tried, the fake driver's included.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.digest import digest_of
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image
+from mini_docker.graph.image_archive import ArchivedImage, save
+from mini_docker.graph.image_loader import load
 from mini_docker.graph.layer import driver_layer, init_layer
 from mini_docker.graph.tag_store import TagStore
 from tests.graph.fake_driver import FakeDriver
@@ -178,6 +181,15 @@ def test_committing(folder: Path) -> None:
 
     seen = enumerate_crashes(folder, prepare, work)
     assert [len(images) for images in seen] == sorted(len(images) for images in seen)
+
+
+def test_loading(folder: Path) -> None:
+    """An archive's files are linked into the store, not copied: neither name of one may outlive the crash alone."""
+    other = store(folder / "other")
+    out = io.BytesIO()
+    save(other, [ArchivedImage(add_image(other, [A]))], out)
+    seen = enumerate_crashes(folder, lambda graph: None, lambda graph: load(graph, stream(out.getvalue())))
+    assert seen == sorted(seen, key=len) and seen[0] == set() and seen[-1] == {image_id([A])}
 
 
 def test_tags(folder: Path) -> None:

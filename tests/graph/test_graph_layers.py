@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import settings
@@ -20,6 +22,7 @@ from tests.graph.layer_tars import add_image, config_for, memory_folder, squeeze
 
 A, B, C = (tar({name: name}) for name in "abc")
 TARS = {"A": A, "B": B, "C": C}
+ZEROS = "sha256:254bcc3fc4f27172636df4bf32de9f107f620d559b20d760197e452b97453917"  # of 128 MiB of them
 
 
 @pytest.fixture
@@ -374,3 +377,25 @@ class ReferenceMachine(RuleBasedStateMachine):
 
 TestReferenceCounting = ReferenceMachine.TestCase
 TestReferenceCounting.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+
+
+def test_memory_is_bounded_whatever_the_layer_s_size(tmp_path: Path) -> None:
+    """A layer passes through in pieces: blob, digests and tar at once, none of them ever whole in memory."""
+
+    class Sink(FakeDriver):
+        def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
+            return sum(len(piece) for piece in iter(lambda: layer.read(1 << 16), b""))
+
+    size = 128 << 20
+    plain = tmp_path / "plain"
+    with open(plain, "wb") as file:
+        file.truncate(size)  # zeros, on no disk; what the tar says is no matter here
+    tracemalloc.start()
+    try:
+        with open(plain, "rb") as source:
+            layer = Graph(tmp_path / "graph", Sink(tmp_path / "sink")).add_layer(None, source, expected_diff_id=ZEROS)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert layer.size == size
+    assert peak < 16 << 20
