@@ -107,6 +107,8 @@ def describe(root: Path | str | bytes) -> dict[bytes, Any]:
     links: dict[tuple[int, int], list[bytes]] = {}
 
     def visit(path: bytes, relative: bytes) -> None:
+        if not relative:
+            path += b"/."  # the root may be given by a link, such as /proc/self/fd/5
         status = os.lstat(path)
         kind = stat.S_IFMT(status.st_mode)
         payload: Any = None
