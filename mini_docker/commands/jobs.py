@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
+from mini_docker.commands.listing import NO_TRUNC, short_id
 from mini_docker.commands.options import SWITCH, Command, Flag
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -26,13 +27,24 @@ STATUS_WORDS = {0: "OK", 127: "NOT FOUND"}
 
 def jobs(client: Client, options: Options) -> int:
     """``jobs``: the tree of what the daemon remembers; with ``-f`` each begin and end as it comes."""
+    known = (lambda record: record) if options["no-trunc"] else with_short_ids
     if not options["follow"]:
-        sys.stdout.write(tree(client.get("/jobs") or [], time.time()))
+        sys.stdout.write(tree(map(known, client.get("/jobs") or ()), time.time()))
         return 0
     depths: dict[int, int] = {}
     for record in client.open("GET", "/jobs", {"follow": True}).json_lines():
-        print(live_line(record, depths), flush=True)
+        print(live_line(known(record), depths), flush=True)
     return 0
+
+
+def with_short_ids(record: Record) -> Record:
+    """The record with each whole id among its arguments cut to the twelve digits that people know things by."""
+    return record | {"Args": [short_id(word) if _is_id(word) else word for word in record["Args"]]}
+
+
+def _is_id(word: str) -> bool:
+    digits = word.removeprefix("sha256:")
+    return len(digits) == 64 and not digits.strip("0123456789abcdef")
 
 
 def describe(record: Record, now: float) -> str:
@@ -95,6 +107,6 @@ def live_line(record: Record, depths: dict[int, int]) -> str:
 COMMANDS: dict[str, Any] = {
     "jobs": Command(
         "jobs", "[OPTIONS]", "Show the daemon's jobs as a tree", jobs,
-        (Flag("follow", "f", SWITCH, "Follow the jobs as they begin and end"),),
+        (Flag("follow", "f", SWITCH, "Follow the jobs as they begin and end"), NO_TRUNC),
     ),
 }  # fmt: skip

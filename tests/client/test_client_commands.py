@@ -326,6 +326,17 @@ def test_jobs(daemon: FakeDaemon, cli: Cli) -> None:
     ]
 
 
+def test_jobs_have_short_ids(daemon: FakeDaemon, cli: Cli) -> None:
+    """Sixty-four digits a word make a tree unreadable; whoever needs them says --no-trunc."""
+    record = {
+        "Id": 1, "Parent": 0, "Name": "tag", "Args": [f"sha256:{ID}", ID.replace("c", "d"), "busybox"], "Started": 1.0,
+        "Duration": 0.5, "Status": 0, "Error": "",
+    }  # fmt: skip
+    daemon.route("GET", "/jobs", Answer(json=[record]))
+    assert cli("jobs")[1] == "tag(0123456789ab, 0123456789ab, busybox) = OK (0)  500 ms\n"
+    assert f"sha256:{ID}" in cli("jobs", "--no-trunc")[1]
+
+
 def place(mode: int, target: str = "") -> dict[str, str]:
     import base64
 
