@@ -302,3 +302,35 @@ def test_attach_and_start_attached(daemon: FakeDaemon, mini_docker: Run) -> None
     daemon.route("POST", "/containers/web/wait", Answer(200, {"StatusCode": 0}))
     done = mini_docker("attach", "web")
     assert done.returncode == 1 and done.stderr == b"You cannot attach to a stopped container, start it first\n"
+
+
+def test_ctrl_c_ends_a_follower_quietly(daemon: FakeDaemon) -> None:
+    """Ctrl-C on ``logs -f`` is how one ends it: no traceback, and the exit code of a shell, 130."""
+    go = threading.Event()
+
+    def forever() -> Iterator[bytes]:
+        yield framed((STDOUT, b"line\n"))
+        go.wait(20)
+
+    daemon.route("GET", "/containers/web/json", Answer(200, inspected()))
+    daemon.route("GET", "/containers/web/logs", lambda _: Answer(200, body=forever()))
+    client = start_client("logs", "-f", "web", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert client.stdout is not None and client.stdout.readline() == b"line\n"
+    client.send_signal(signal.SIGINT)
+    _, err = client.communicate(timeout=20)
+    go.set()
+    assert (client.returncode, err) == (130, b"")
+
+
+def test_a_reader_that_leaves_is_no_accident(daemon: FakeDaemon) -> None:
+    """``mini-docker logs web | head -1``: the closed pipe ends the client without a word."""
+    lines = framed((STDOUT, b"line\n" * 1000)) * 100
+    daemon.route("GET", "/containers/web/json", Answer(200, inspected()))
+    daemon.route("GET", "/containers/web/logs", lambda _: Answer(200, body=iter([lines])))
+    client = start_client("logs", "web", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert client.stdout is not None and client.stderr is not None
+    assert client.stdout.readline() == b"line\n"
+    client.stdout.close()
+    assert client.wait(20) == 141
+    assert client.stderr.read() == b""
+    client.stderr.close()
