@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from mini_docker.errors import CannotExecute, MiniDockerError
-from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, users
+from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, rootfs_plan, users
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.dialogue import Failed, Mapped, Proceed, Ready, Sandboxed, Terminal, hear, say
@@ -134,7 +134,7 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
         kernel.setdomainname(spec.domainname)
     _show_sandbox(spec, dialogue)
 
-    maker = rootfs.RootfsMaker(kernel, rootfs.plan(spec), birth.stage)
+    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage)
     maker.pick_up()
     maker.pivot(birth.root, birth.root_path)
     maker.attach()

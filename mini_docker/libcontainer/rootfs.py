@@ -1,6 +1,6 @@
-"""The container's view of files: a plan of mounts, and the thin hand that makes them.
+"""The container's view of files: the thin hand that carries a `RootfsPlan` out.
 
-The plan has three acts, and their order is the security of it:
+It does so in three acts, and their order is the security of it:
 
 1. *Pick up.* While the host's files are still in sight, each mount is made or copied as a
    *detached* mount: it exists, and only a descriptor of ours reaches it.
@@ -11,7 +11,7 @@ The plan has three acts, and their order is the security of it:
 Classic runtimes attach before they pivot, and had to learn with every new CVE how a link in the
 image can bend a mount's target out of the root file system.
 
-It knows the spec's mounts, not where they came from.
+It knows the plan's steps, not why they were wished for.
 """
 
 from __future__ import annotations
@@ -20,175 +20,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from mini_docker.errors import Invalid
-from mini_docker.libcontainer.config import ContainerSpec, Device, Mount
+from mini_docker.libcontainer.config import Device
+from mini_docker.libcontainer.copy_up import copy_up
+from mini_docker.libcontainer.rootfs_plan import MountStep, NewFilesystem, RootfsPlan
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
-
-
-@dataclass(frozen=True, slots=True)
-class NewFilesystem:
-    """A file system instance of the container's own: proc, tmpfs, devpts, mqueue, sysfs.
-
-    Attributes:
-        options: (key, value) for fsconfig; a value of "" is a flag.
-        attributes: MOUNT_ATTR_* of the mount.
-    """
-
-    fstype: str
-    source: str
-    options: tuple[tuple[str, str], ...]
-    attributes: int
-
-
-@dataclass(frozen=True, slots=True)
-class CopyOfTree:
-    """A bind mount: a second way to files that are mounted already.
-
-    Attributes:
-        recursive: with the mounts below it.
-        set_recursively: the attributes hold for the mounts below it, too.
-        propagation: MS_PRIVATE and so on; 0 leaves it as the source has it.
-    """
-
-    source: str
-    recursive: bool
-    attributes: int
-    clear_attributes: int = 0
-    set_recursively: bool = False
-    propagation: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MountStep:
-    """One mount: what, and where inside the container it will be attached."""
-
-    what: NewFilesystem | CopyOfTree
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class RootfsPlan:
-    """Everything about the container's files, in the order in which it is done.
-
-    Attributes:
-        own_namespace: whether the container has its own mount namespace. Without one nothing can
-            be mounted: only chroot is left, and what isolation that is *not*, the chroot exec
-            driver shows.
-        mounts: picked up in this order, attached in this order.
-        devices: nodes to make in /dev (before it may become read-only).
-        links: (path, target) symbolic links in /dev.
-        sealed: mounts that become read-only only when all others are attached: some lie inside them.
-        masked, readonly: paths to hide, and to protect from writing.
-        root_readonly: protect the root mount itself, last, since mount points are made in it.
-        root_propagation: MS_PRIVATE and so on, for the root mount.
-    """
-
-    own_namespace: bool
-    mounts: tuple[MountStep, ...]
-    devices: tuple[Device, ...]
-    links: tuple[tuple[str, str], ...]
-    sealed: tuple[str, ...]
-    masked: tuple[str, ...]
-    readonly: tuple[str, ...]
-    root_readonly: bool
-    root_propagation: int
-
-
-_ATTRIBUTES = {
-    "ro": c.MOUNT_ATTR_RDONLY, "nosuid": c.MOUNT_ATTR_NOSUID, "nodev": c.MOUNT_ATTR_NODEV,
-    "noexec": c.MOUNT_ATTR_NOEXEC, "noatime": c.MOUNT_ATTR_NOATIME, "strictatime": c.MOUNT_ATTR_STRICTATIME,
-    "nodiratime": c.MOUNT_ATTR_NODIRATIME,
-}  # fmt: skip
-_CLEARED = {
-    "rw": c.MOUNT_ATTR_RDONLY, "suid": c.MOUNT_ATTR_NOSUID, "dev": c.MOUNT_ATTR_NODEV, "exec": c.MOUNT_ATTR_NOEXEC,
-}  # fmt: skip
-PROPAGATION = {
-    "private": c.MS_PRIVATE, "rprivate": c.MS_PRIVATE | c.MS_REC, "slave": c.MS_SLAVE, "rslave": c.MS_SLAVE | c.MS_REC,
-    "shared": c.MS_SHARED, "rshared": c.MS_SHARED | c.MS_REC,
-    "unbindable": c.MS_UNBINDABLE, "runbindable": c.MS_UNBINDABLE | c.MS_REC,
-}  # fmt: skip
-_IGNORED = frozenset({"defaults", "relatime", "async", "bind", "rbind"})
-
-DEV_LINKS = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/ptmx", "pts/ptmx"),
-)
-
-
-def plan(spec: ContainerSpec) -> RootfsPlan:
-    """The spec's files as steps.
-
-    Raises:
-        Invalid: a mount's destination is relative, or an option contradicts its type.
-    """
-    own_namespace = any(namespace.kind == "mount" for namespace in spec.namespaces)
-    if spec.root_propagation not in PROPAGATION:
-        raise Invalid(f"unknown propagation {spec.root_propagation!r}: one of {', '.join(PROPAGATION)}")
-    mounts = tuple(_mount_step(mount) for mount in spec.mounts) if own_namespace else ()
-    mounts, sealed = _seal_last(mounts)
-    has_dev = any(step.target == "/dev" and isinstance(step.what, NewFilesystem) for step in mounts)
-    return RootfsPlan(
-        own_namespace=own_namespace,
-        mounts=mounts,
-        devices=spec.devices if has_dev else (),
-        links=DEV_LINKS if has_dev else (),
-        sealed=sealed,
-        masked=spec.masked_paths if own_namespace else (),
-        readonly=spec.readonly_paths if own_namespace else (),
-        root_readonly=spec.root_readonly and own_namespace,
-        root_propagation=PROPAGATION[spec.root_propagation],
-    )
-
-
-def _seal_last(steps: tuple[MountStep, ...]) -> tuple[tuple[MountStep, ...], tuple[str, ...]]:
-    """Keep read-only file systems open as long as mount points must be made in them."""
-    open_steps: list[MountStep] = []
-    sealed: list[str] = []
-    for index, step in enumerate(steps):
-        what = step.what
-        inside = any(later.target.startswith(step.target + "/") for later in steps[index + 1 :])
-        if inside and isinstance(what, NewFilesystem) and what.attributes & c.MOUNT_ATTR_RDONLY:
-            what = replace(what, attributes=what.attributes & ~c.MOUNT_ATTR_RDONLY)
-            sealed.append(step.target)
-        open_steps.append(MountStep(what, step.target))
-    return tuple(open_steps), tuple(sealed)
-
-
-def _mount_step(mount: Mount) -> MountStep:
-    if not mount.destination.startswith("/"):
-        raise Invalid(f"mount destination {mount.destination!r} is not an absolute path")
-    attributes, clear, propagation = 0, 0, 0
-    read_only_recursively = False
-    data: list[tuple[str, str]] = []
-    for option in mount.options:
-        if option in _ATTRIBUTES:
-            attributes |= _ATTRIBUTES[option]
-        elif option in _CLEARED:
-            clear |= _CLEARED[option]
-        elif option in PROPAGATION:
-            propagation = PROPAGATION[option]
-        elif option == "rro":
-            attributes |= c.MOUNT_ATTR_RDONLY
-            read_only_recursively = True
-        elif option not in _IGNORED:
-            key, _, value = option.partition("=")
-            data.append((key, value))
-    target = os.path.normpath(mount.destination)
-    if mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options:
-        if data:
-            raise Invalid(f"mount of {mount.destination}: a bind mount has no option {data[0][0]!r}")
-        what = CopyOfTree(
-            mount.source, "rbind" in mount.options, attributes, clear & ~attributes, read_only_recursively, propagation
-        )
-        return MountStep(what, target)
-    return MountStep(NewFilesystem(mount.type, mount.source, tuple(data), attributes), target)
 
 
 class RootfsMaker:
@@ -209,15 +48,16 @@ class RootfsMaker:
 
     def pick_up(self) -> None:
         """Act one: every mount, detached."""
+        # A volume that shares its mounts with the host is copied while it still is the host's peer.
+        steps = self._plan.mounts
+        early = {index: _detached(self._kernel, step) for index, step in enumerate(steps) if step.shared}
         if self._plan.own_namespace:
             # What the container mounts must never show on the host; what the host mounts may
             # still arrive in volumes that ask for it (slave). Were "/" still shared, pivot_root
             # would answer EINVAL.
             self._kernel.mount("", "/", flags=c.MS_SLAVE | c.MS_REC)
-        for step in self._plan.mounts:
-            descriptor = _detached(self._kernel, step)
-            if descriptor >= 0:
-                self._picked.append((step, descriptor))
+        for index, step in enumerate(steps):
+            self._picked.append((step, early[index] if step.shared else _detached(self._kernel, step)))
 
     def pivot(self, root: int, root_path: str) -> None:
         """Act two: enter the root, given as a detached mount's descriptor or as a path."""
@@ -246,6 +86,8 @@ class RootfsMaker:
         for step, descriptor in self._picked:
             is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
             make_mount_point(step.target, is_directory)
+            if isinstance(step.what, NewFilesystem) and step.what.copy_up:
+                copy_up(step.target, descriptor)
             self._kernel.move_mount(descriptor, c.AT_FDCWD, step.target)
             os.close(descriptor)
         for device in self._plan.devices:
@@ -318,17 +160,19 @@ def _own_copy(kernel: Kernel, root: int) -> int:
 def _detached(kernel: Kernel, step: MountStep) -> int:
     what = step.what
     if isinstance(what, NewFilesystem):
-        return _new_filesystem(kernel, what)
-    flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
-    descriptor = kernel.open_tree(c.AT_FDCWD, what.source, flags)
-    if what.attributes or what.clear_attributes:
-        kernel.mount_setattr(
-            descriptor, "", c.AT_EMPTY_PATH | (c.AT_RECURSIVE if what.set_recursively else 0),
-            attr_set=what.attributes, attr_clear=what.clear_attributes,
-        )  # fmt: skip
-    if what.propagation:
-        recursive = c.AT_RECURSIVE if what.propagation & c.MS_REC else 0
-        kernel.mount_setattr(descriptor, "", c.AT_EMPTY_PATH | recursive, propagation=what.propagation & ~c.MS_REC)
+        descriptor = _new_filesystem(kernel, what)
+    else:
+        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
+        descriptor = kernel.open_tree(c.AT_FDCWD, what.source, flags)
+        for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
+            if changes:
+                attr_set, attr_clear = changes.for_setattr()
+                kernel.mount_setattr(
+                    descriptor, "", c.AT_EMPTY_PATH | recursive, attr_set=attr_set, attr_clear=attr_clear
+                )
+    if step.propagation:
+        recursive = c.AT_RECURSIVE if step.propagation & c.MS_REC else 0
+        kernel.mount_setattr(descriptor, "", c.AT_EMPTY_PATH | recursive, propagation=step.propagation & ~c.MS_REC)
     return descriptor
 
 

@@ -1,0 +1,168 @@
+"""The plan of a container's files: which mounts, nodes and links, in which order. Pure.
+
+`rootfs.py` carries it out, and says why in three acts. It knows the spec's mounts, not where they came from.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from mini_docker.errors import Invalid
+from mini_docker.libcontainer.config import ContainerSpec, Device, Mount
+from mini_docker.libcontainer.mount_options import NO_CHANGES, PROPAGATION, Changes, MountOptions, is_bind, sort_options
+from mini_docker.linux import constants as c
+
+
+@dataclass(frozen=True, slots=True)
+class NewFilesystem:
+    """A file system instance of the container's own: proc, tmpfs, devpts, mqueue, sysfs.
+
+    Attributes:
+        options: (key, value) for fsconfig; a value of "" is a flag.
+        attributes: MOUNT_ATTR_* of the mount.
+        copy_up: fill it with what it covers.
+    """
+
+    fstype: str
+    source: str
+    options: tuple[tuple[str, str], ...]
+    attributes: int
+    copy_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOfTree:
+    """A bind mount: a second way to files that are mounted already.
+
+    Attributes:
+        recursive: with the mounts below it.
+        changes: to the mount's attributes.
+        tree_changes: to the attributes of it and of all mounts below it.
+    """
+
+    source: str
+    recursive: bool
+    changes: Changes = NO_CHANGES
+    tree_changes: Changes = NO_CHANGES
+
+
+@dataclass(frozen=True, slots=True)
+class MountStep:
+    """One mount: what, where inside the container it will be attached, and how it shares mounts made in it.
+
+    Attributes:
+        propagation: MS_PRIVATE and so on; 0 leaves it as the source has it.
+    """
+
+    what: NewFilesystem | CopyOfTree
+    target: str
+    propagation: int = 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether mounts made inside it shall show on the host."""
+        return bool(self.propagation & c.MS_SHARED)
+
+
+@dataclass(frozen=True, slots=True)
+class RootfsPlan:
+    """Everything about the container's files, in the order in which it is done.
+
+    Attributes:
+        own_namespace: whether the container has its own mount namespace. Without one nothing can
+            be mounted: only chroot is left, and what isolation that is *not*, the chroot exec
+            driver shows.
+        mounts: picked up in this order, attached in this order.
+        devices: nodes to make in /dev (before it may become read-only).
+        links: (path, target) symbolic links in /dev.
+        sealed: mounts that become read-only only when all others are attached: some lie inside them.
+        masked, readonly: paths to hide, and to protect from writing.
+        root_readonly: protect the root mount itself, last, since mount points are made in it.
+        root_propagation: MS_PRIVATE and so on, for the root mount.
+    """
+
+    own_namespace: bool
+    mounts: tuple[MountStep, ...]
+    devices: tuple[Device, ...]
+    links: tuple[tuple[str, str], ...]
+    sealed: tuple[str, ...]
+    masked: tuple[str, ...]
+    readonly: tuple[str, ...]
+    root_readonly: bool
+    root_propagation: int
+
+
+DEV_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+
+
+def plan(spec: ContainerSpec) -> RootfsPlan:
+    """The spec's files as steps.
+
+    Raises:
+        Invalid: a mount's destination is relative, or an option contradicts its type.
+    """
+    own_namespace = any(namespace.kind == "mount" for namespace in spec.namespaces)
+    if spec.root_propagation not in PROPAGATION:
+        raise Invalid(f"unknown propagation {spec.root_propagation!r}: one of {', '.join(PROPAGATION)}")
+    mounts = tuple(_mount_step(mount) for mount in spec.mounts) if own_namespace else ()
+    has_dev = any(step.target == "/dev" and isinstance(step.what, NewFilesystem) for step in mounts)
+    devices = spec.devices if has_dev else ()
+    if any(namespace.kind == "user" for namespace in spec.namespaces):
+        # A user namespace may make no device nodes: it is shown the host's.
+        mounts += tuple(MountStep(CopyOfTree(device.path, recursive=False), device.path) for device in devices)
+        devices = ()
+    mounts, sealed = _seal_last(mounts, has_dev)
+    return RootfsPlan(
+        own_namespace=own_namespace,
+        mounts=mounts,
+        devices=devices,
+        links=DEV_LINKS if has_dev else (),
+        sealed=sealed,
+        masked=spec.masked_paths if own_namespace else (),
+        readonly=spec.readonly_paths if own_namespace else (),
+        root_readonly=spec.root_readonly and own_namespace,
+        root_propagation=PROPAGATION[spec.root_propagation],
+    )
+
+
+def _seal_last(steps: tuple[MountStep, ...], has_dev: bool) -> tuple[tuple[MountStep, ...], tuple[str, ...]]:
+    """Keep read-only file systems open as long as mount points, or nodes of /dev, must be made in them."""
+    open_steps: list[MountStep] = []
+    sealed: list[str] = []
+    for index, step in enumerate(steps):
+        what = step.what
+        inside = any(later.target.startswith(step.target + "/") for later in steps[index + 1 :])
+        inside = inside or (has_dev and step.target == "/dev")
+        if inside and isinstance(what, NewFilesystem) and what.attributes & c.MOUNT_ATTR_RDONLY:
+            what = replace(what, attributes=what.attributes & ~c.MOUNT_ATTR_RDONLY)
+            sealed.append(step.target)
+        open_steps.append(replace(step, what=what))
+    return tuple(open_steps), tuple(sealed)
+
+
+def _mount_step(mount: Mount) -> MountStep:
+    if not mount.destination.startswith("/"):
+        raise Invalid(f"mount destination {mount.destination!r} is not an absolute path")
+    bind = is_bind(mount)
+    options = sort_options(mount.options, bind)
+    what = _copy_of_tree(mount, options) if bind else _new_filesystem(mount, options)
+    return MountStep(what, os.path.normpath(mount.destination), options.propagation)
+
+
+def _copy_of_tree(mount: Mount, options: MountOptions) -> CopyOfTree:
+    if options.data:
+        raise Invalid(f"mount of {mount.destination}: a bind mount has no option {options.data[0][0]!r}")
+    return CopyOfTree(mount.source, options.recursive, options.changes, options.tree_changes)
+
+
+def _new_filesystem(mount: Mount, options: MountOptions) -> NewFilesystem:
+    # Nothing lies below a new mount: for it "recursively" is the same as "itself".
+    attributes = options.changes.set & ~options.tree_changes.clear | options.tree_changes.set
+    return NewFilesystem(mount.type, mount.source, options.data, attributes, options.copy_up)
