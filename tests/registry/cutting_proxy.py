@@ -11,7 +11,7 @@ from types import TracebackType
 class CuttingProxy:
     """Passes bytes both ways; when armed, cuts the first connection whose client has sent so many bytes.
 
-    *Guarded by the lock*: where to cut, how often it did.
+    *Guarded by the lock*: where to cut, how often it did, how much clients sent.
     """
 
     def __init__(self, target: str) -> None:
@@ -21,6 +21,7 @@ class CuttingProxy:
         self._lock = threading.Lock()
         self._cut_after: int | None = None
         self.cuts = 0
+        self.sent = 0
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut_requests_after(self, count: int) -> None:
@@ -50,6 +51,7 @@ class CuttingProxy:
         try:
             while data := source.recv(65536):
                 with self._lock:
+                    self.sent += len(data) if counted else 0
                     limit = self._cut_after if counted else None
                     cut = limit is not None and passed + len(data) >= limit
                     if cut:

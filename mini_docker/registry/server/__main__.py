@@ -1,0 +1,104 @@
+"""The command ``mini-docker registry``: run a private registry, or sweep one out.
+
+mini-docker registry --addr 127.0.0.1:5000 --root /var/lib/mini-docker-registry
+mini-docker registry garbage-collect --root /var/lib/mini-docker-registry
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from mini_docker.errors import Invalid, MiniDockerError
+from mini_docker.http.limits import Limits
+from mini_docker.http.listeners import listen
+from mini_docker.http.server import HttpServer
+from mini_docker.registry.server.access import Access, BasicAccess, OpenAccess, TokenAccess
+from mini_docker.registry.server.application import RegistryApplication
+from mini_docker.registry.server.errors import too_early
+from mini_docker.registry.server.garbage import YOUNG_SECONDS, collect
+from mini_docker.registry.server.passwords import Passwords
+from mini_docker.registry.server.storage import Storage
+from mini_docker.registry.server.tickets import TicketOffice
+
+DEFAULT_ADDRESS = "127.0.0.1:5000"
+DEFAULT_ROOT = Path("/var/lib/mini-docker-registry")
+LIMITS = Limits(connections=512, body_stall_seconds=60.0)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the words after ``registry``.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        if options.command == "garbage-collect":
+            return _collect(options)
+        return _serve(options)
+    except (MiniDockerError, OSError) as error:
+        print(f"registry: {error}", file=sys.stderr)
+        return 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    application = RegistryApplication(Storage(options.root), _access(options), options.read_only)
+    listeners = listen([options.addr if "://" in options.addr else f"tcp://{options.addr}"])
+    server = HttpServer(application, LIMITS, too_early)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    logging.info("registry: listening on %s, keeping everything in %s", listeners[0].address, options.root)
+    server.serve(listeners)
+    return 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    swept = collect(Storage(options.root), options.young, options.delete_untagged, options.dry_run)
+    verb = "would remove" if swept.dry else "removed"
+    print(f"{verb} {swept.manifests} manifests, {swept.blobs} blobs and {swept.uploads} uploads: {swept.size} bytes")
+    return 0
+
+
+def _access(options: argparse.Namespace) -> Access:
+    if options.htpasswd is None:
+        if options.auth is not None:
+            raise Invalid("--auth needs --htpasswd: somebody must be known to be let in")
+        return OpenAccess()
+    passwords = Passwords.read(options.htpasswd)
+    if options.auth == "token":
+        return TokenAccess(passwords, TicketOffice.at(options.root / "token-key"), options.anonymous_pull)
+    return BasicAccess(passwords)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mini-docker registry", description="Run a private registry.")
+    parser.add_argument(
+        "command", nargs="?", choices=["serve", "garbage-collect"], default="serve", help="default: serve"
+    )
+    parser.add_argument(
+        "--addr", default=DEFAULT_ADDRESS, metavar="HOST:PORT", help=f"listen there ({DEFAULT_ADDRESS})"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_ROOT, metavar="FOLDER", help=f"keep it there ({DEFAULT_ROOT})"
+    )
+    parser.add_argument("--htpasswd", type=Path, metavar="FILE", help="let in only users of this file (htpasswd -B)")
+    parser.add_argument("--auth", choices=["basic", "token"], help="ask for the password itself, or for a token")
+    parser.add_argument("--anonymous-pull", action="store_true", help="with --auth token: strangers may pull")
+    parser.add_argument("--read-only", action="store_true", help="take nothing in")
+    sweep = parser.add_argument_group("garbage-collect")
+    sweep.add_argument("--delete-untagged", action="store_true", help="also remove manifests without a tag")
+    sweep.add_argument("--young", type=float, default=YOUNG_SECONDS, metavar="SECONDS", help="keep what is younger")
+    sweep.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""Access: who guards the door. Nobody, a porter who knows passwords, or one who reads tickets.
+
+The ticket office (``/token``) is part of the same server, so that the whole dance of Docker Hub can be
+watched on one machine. It knows requests and scopes, not what is behind the door.
+
+Source: "Token Authentication Specification" of the distribution project; RFC 7617 (Basic), RFC 6750 (Bearer).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Protocol
+from urllib.parse import parse_qs
+
+from mini_docker.http.messages import Answer
+from mini_docker.http.responder import Responder
+from mini_docker.registry.server.errors import Refused
+from mini_docker.registry.server.passwords import Passwords
+from mini_docker.registry.server.request import Asked
+from mini_docker.registry.server.tickets import Ticket, TicketOffice
+
+REALM = "mini-docker registry"
+SERVICE = "mini-docker-registry"
+
+
+class Access(Protocol):
+    """Who may do what."""
+
+    def check(self, asked: Asked) -> None:
+        """Let the request pass.
+
+        Raises:
+            Refused: 401 with a challenge, or 403.
+        """
+
+    def give_token(self, asked: Asked, responder: Responder) -> None:
+        """Answer ``/token``.
+
+        Raises:
+            Refused: no tickets here, or not for this caller.
+        """
+
+
+class OpenAccess:
+    """Everybody may do everything: a registry on loopback."""
+
+    def check(self, asked: Asked) -> None:
+        """Pass."""
+
+    def give_token(self, asked: Asked, responder: Responder) -> None:
+        """There are no tickets."""
+        raise Refused("UNSUPPORTED", "this registry gives no tokens", status=404)
+
+
+class BasicAccess(OpenAccess):
+    """Whoever has a password may do everything."""
+
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
+
+    def check(self, asked: Asked) -> None:
+        """Look at the password that comes with the request."""
+        if not authenticated(self._passwords, asked):
+            challenge = ("WWW-Authenticate", f'Basic realm="{REALM}"')
+            raise Refused("UNAUTHORIZED", "authentication required", headers=(challenge,))
+
+
+class TokenAccess:
+    """Whoever has a ticket may do what stands on it; the office gives tickets for passwords.
+
+    Args:
+        anonymous_pull: whether strangers get tickets for pulling.
+    """
+
+    def __init__(self, passwords: Passwords, office: TicketOffice, anonymous_pull: bool) -> None:
+        self._passwords = passwords
+        self._office = office
+        self._anonymous_pull = anonymous_pull
+
+    def check(self, asked: Asked) -> None:
+        """Read the ticket that comes with the request."""
+        scope = scope_of(asked)
+        scheme, _, text = asked.request.header("authorization").partition(" ")
+        ticket = self._office.read(text) if scheme.lower() == "bearer" else None
+        if ticket is not None and (not scope or ticket.grants(scope)):
+            return
+        host = asked.request.header("host")
+        challenge = f'Bearer realm="http://{host}/token",service="{SERVICE}"'
+        challenge += f',scope="{scope}"' if scope else ""
+        if scheme:
+            challenge += ',error="insufficient_scope"' if ticket else ',error="invalid_token"'
+        message = "requested access to the resource is denied" if ticket else "authentication required"
+        headers = (("WWW-Authenticate", challenge),)
+        raise Refused("DENIED" if ticket else "UNAUTHORIZED", message, status=401, headers=headers)
+
+    def give_token(self, asked: Asked, responder: Responder) -> None:
+        """Write a ticket: by GET for a password, by POST for a refresh token (OAuth2)."""
+        if asked.request.method == "POST":
+            form = parse_qs(asked.request.body.read().decode(errors="replace"))
+            user = self._office.user_of(form.get("refresh_token", [""])[0])
+            if user is None:
+                raise Refused("UNAUTHORIZED", "invalid refresh token")
+            scopes, offline = " ".join(form.get("scope", [])).split(), False
+        else:
+            user = authenticated(self._passwords, asked)
+            if user is None and asked.request.header("authorization"):
+                raise Refused("UNAUTHORIZED", "incorrect username or password")
+            scopes = " ".join(value for name, value in asked.request.query if name == "scope").split()
+            offline = asked.query("offline_token") == "true" and user is not None
+        granted = tuple(scope for scope in (self._allowed(user, scope) for scope in scopes) if scope)
+        text, seconds = self._office.write(Ticket(user or "", granted))
+        value: dict[str, object] = {"token": text, "access_token": text, "expires_in": seconds}
+        if offline and user:
+            value["refresh_token"] = self._office.refresh_token(user)
+        responder.answer(Answer(200, (("Content-Type", "application/json"),), json.dumps(value).encode()))
+
+    def _allowed(self, user: str | None, scope: str) -> str:
+        """As much of a scope as the caller may have; empty for none."""
+        if user is not None:
+            return scope
+        kind, _, rest = scope.partition(":")
+        name, _, actions = rest.rpartition(":")
+        if self._anonymous_pull and kind == "repository" and "pull" in actions.split(","):
+            return f"repository:{name}:pull"
+        return ""
+
+
+def scope_of(asked: Asked) -> str:
+    """The ticket that a request needs: ``repository:me/app:pull``; empty where any will do."""
+    if asked.kind == "catalog":
+        return "registry:catalog:*"
+    if not asked.repository:
+        return ""
+    action = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(asked.request.method, "push")
+    if asked.kind == "uploads":
+        action = "push"
+    return f"repository:{asked.repository}:{action}"
+
+
+def authenticated(passwords: Passwords, asked: Asked) -> str | None:
+    """The user whose name and password came with the request (RFC 7617); None for nobody."""
+    scheme, _, text = asked.request.header("authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, _, password = base64.b64decode(text, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return user if passwords.verify(user, password) else None

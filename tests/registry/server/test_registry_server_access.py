@@ -1,0 +1,180 @@
+"""Who may do what at our registry; and the garbage collection."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mini_docker.errors import Invalid, Unauthorized
+from mini_docker.registry.credentials import Credentials
+from mini_docker.registry.reference import Reference
+from mini_docker.registry.server.access import BasicAccess, TokenAccess
+from mini_docker.registry.server.garbage import collect
+from mini_docker.registry.server.passwords import Passwords
+from mini_docker.registry.server.tickets import Ticket, TicketOffice
+from tests.registry.image_fixture import digest, make_image
+from tests.registry.pull_bench import PullBench
+from tests.registry.server.own_registry import own_registry
+
+BASIC = {"Authorization": "Basic " + base64.b64encode(b"ann:secret").decode()}
+
+
+@pytest.fixture(scope="module")
+def passwords() -> Passwords:
+    return Passwords({"ann": Passwords({}).hash("secret", "$2b$04$abcdefghijklmnopqrstuu")})
+
+
+def test_passwords(passwords: Passwords, tmp_path: Path) -> None:
+    """Only the right one, of a known user; htpasswd's own prefix is understood."""
+    assert passwords.verify("ann", "secret")
+    for user, password in (("ann", "wrong"), ("ann", ""), ("bob", "secret"), ("", ""), ("ann", "secret\0x")):
+        assert not passwords.verify(user, password)
+    file = tmp_path / "users"
+    hashed = passwords.hash("secret", "$2b$04$abcdefghijklmnopqrstuu").replace("$2b$", "$2y$")
+    file.write_text(f"# users\n\nann:{hashed}\n")
+    assert Passwords.read(file).verify("ann", "secret")
+    file.write_text("ann:plain\n")
+    with pytest.raises(Invalid, match="line 1"):
+        Passwords.read(file)
+
+
+def test_basic(passwords: Passwords, tmp_path: Path) -> None:
+    """Without the password 401 and a challenge; with it everything."""
+    with own_registry(tmp_path, BasicAccess(passwords)) as registry:
+        refused = registry.ask("GET", "/v2/")
+        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="mini-docker registry"')
+        assert registry.ask("GET", "/v2/", headers=BASIC).status == 200
+        assert registry.ask("GET", "/v2/", headers={"Authorization": "Basic !"}).status == 401
+
+
+def test_the_token_dance_by_hand(passwords: Passwords, tmp_path: Path) -> None:
+    """Challenge, ticket office, ticket: as Docker Hub does it, step by step."""
+    access = TokenAccess(passwords, TicketOffice(b"k" * 32), anonymous_pull=True)
+    with own_registry(tmp_path, access) as registry:
+        path = "/v2/me/app/blobs/uploads/"
+        challenge = registry.ask("POST", path).headers["WWW-Authenticate"]
+        found = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        assert found["scope"] == "repository:me/app:push"
+        assert found["realm"] == f"http://{registry.host}/token"
+
+        def token(headers: dict[str, str], scope: str) -> dict[str, str]:
+            answer = registry.ask("GET", "/token", headers=headers, service=found["service"], scope=scope)
+            value = json.loads(answer.body)
+            return {"Authorization": f"Bearer {value['token']}"}
+
+        stranger = token({}, "repository:me/app:pull,push")
+        refused = registry.ask("POST", path, headers=stranger)
+        assert refused.status == 401
+        assert 'error="insufficient_scope"' in refused.headers["WWW-Authenticate"]
+        assert registry.ask("GET", "/v2/me/app/tags/list", headers=stranger).status == 404  # let in; nothing there
+        ann = token(BASIC, "repository:me/app:pull,push")
+        assert registry.ask("POST", path, headers=ann).status == 202
+        assert registry.ask("POST", "/v2/you/app/blobs/uploads/", headers=ann).status == 401
+        wrong = {"Authorization": "Basic " + base64.b64encode(b"ann:wrong").decode()}
+        assert registry.ask("GET", "/token", headers=wrong).status == 401
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="abc.=_-é", max_size=30), st.integers(0, 200))
+def test_forged_tickets_are_refused(text: str, at: int) -> None:
+    """Law: only what the office wrote is read; one changed character, and it is nothing."""
+    office = TicketOffice(b"k" * 32)
+    assert office.read(text) is None
+    written, _ = office.write(Ticket("ann", ("repository:a:pull",)))
+    at %= len(written) - 2  # the last characters hold bits that base64 ignores
+    forged = written[:at] + ("A" if written[at] != "A" else "B") + written[at + 1 :]
+    assert office.read(forged) is None
+    assert TicketOffice(b"x" * 32).read(written) is None
+    assert office.user_of(written) is None  # an access ticket is no refresh token, nor the other way round
+    assert office.read(office.refresh_token("ann")) is None
+
+
+def test_tickets_end() -> None:
+    """After their time they are paper."""
+    now = [0.0]
+    office = TicketOffice(b"k" * 32, lambda: now[0])
+    written, seconds = office.write(Ticket("ann", ()))
+    now[0] = seconds - 1.0
+    assert office.read(written) == Ticket("ann", ())
+    now[0] = seconds + 1.0
+    assert office.read(written) is None
+
+
+def test_the_key_outlives_a_restart_and_is_private(tmp_path: Path) -> None:
+    """Tickets stay good over a restart; nobody else may read what signs them."""
+    path = tmp_path / "key"
+    written, _ = TicketOffice.at(path).write(Ticket("ann", ()))
+    assert TicketOffice.at(path).read(written) is not None
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_our_client_dances_with_our_registry(passwords: Passwords, tmp_path: Path) -> None:
+    """Push with a password, pull as a stranger, log in for an identity token and pull with that."""
+    access = TokenAccess(passwords, TicketOffice(b"k" * 32), anonymous_pull=True)
+    with own_registry(tmp_path / "registry", access) as registry:
+        made = make_image({"a": b"1"})
+        bench = PullBench(tmp_path / "one")
+        name = f"{registry.host}/me/app"
+        ann = base64.urlsafe_b64encode(json.dumps({"username": "ann", "password": "secret"}).encode()).decode()
+        with bench.graph.lease():
+            for layer in made.layers:
+                bench.graph.add_layer(None, io.BytesIO(layer))
+            bench.tags.set(name, "1", bench.graph.register(made.config).id)
+        with pytest.raises(Exception, match="denied"):
+            bench.push(name, "1")
+        bench.push(name, "1", **{"X-Registry-Auth": ann})
+        stranger = PullBench(tmp_path / "two")
+        stranger.pull(name, "1")
+        assert stranger.tags.get(name, "1") == made.id
+        with pytest.raises(Unauthorized):
+            bad = Credentials("ann", "wrong")
+            stranger.registry.session(Reference.parse(name), bad).fetch_manifest("1")
+
+
+def age(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        os.utime(file, (1, 1))
+
+
+def test_garbage_collection(tmp_path: Path) -> None:
+    """What a manifest names stays, what is young stays; the rest goes, blob and listing."""
+    kept, gone = make_image({"a": b"kept"}), make_image({"a": b"gone"})
+    with own_registry(tmp_path) as registry:
+        registry.push("me/app", "kept", kept)
+        registry.push("me/app", "gone", gone)
+        registry.ask("DELETE", f"/v2/me/app/manifests/{gone.digest}")
+        assert collect(registry.storage).blobs == 0  # all is young
+        age(tmp_path)
+        young = registry.push_blob("me/app", b"young")
+        dry = collect(registry.storage, dry=True)
+        swept = collect(registry.storage)
+        assert (
+            (dry.blobs, dry.size)
+            == (swept.blobs, swept.size)
+            == (3, sum(map(len, [*gone.blobs.values(), gone.manifest])))
+        )
+        for data in kept.blobs:
+            assert registry.ask("HEAD", f"/v2/me/app/blobs/{data}").status == 200
+        assert registry.ask("HEAD", f"/v2/me/app/blobs/{young}").status == 200
+        assert registry.ask("HEAD", f"/v2/me/app/blobs/{digest(gone.layers[0])}").status == 404
+
+
+def test_garbage_collection_of_untagged_manifests(tmp_path: Path) -> None:
+    """Moved tags leave manifests behind; they go when asked for."""
+    old, new = make_image({"a": b"old"}), make_image({"a": b"new"})
+    with own_registry(tmp_path) as registry:
+        registry.push("me/app", "1", old)
+        registry.push("me/app", "1", new)
+        age(tmp_path)
+        assert collect(registry.storage).manifests == 0
+        assert collect(registry.storage, delete_untagged=True).manifests == 1
+        assert registry.ask("GET", f"/v2/me/app/manifests/{old.digest}").status == 404
+        assert registry.ask("GET", "/v2/me/app/manifests/1").body == new.manifest
