@@ -40,7 +40,7 @@ from mini_docker.daemon.jobs.rename import Rename
 from mini_docker.daemon.jobs.resize import Resize
 from mini_docker.daemon.jobs.start import Start
 from mini_docker.daemon.jobs.stats import Stats
-from mini_docker.daemon.jobs.surveyor import Surveyor
+from mini_docker.daemon.jobs.surveyor import Surveyor, own_capabilities
 from mini_docker.daemon.jobs.top import Top
 from mini_docker.daemon.jobs.update import Update
 from mini_docker.daemon.jobs.wait import Wait
@@ -101,7 +101,10 @@ class Daemon:
         self._with = with_
         self._executions = exec.Executions()
         self._connections = Connections(with_.networks, with_.settings, with_.host_name)
-        self._surveyor = Surveyor(with_.containers, with_.settings.cgroup_version, with_.seccomp, with_.last_capability)
+        self._surveyor = Surveyor(
+            with_.containers, with_.settings.cgroup_version, with_.seccomp, with_.last_capability,
+            own_capabilities(Path("/proc/self/status").read_text()),
+        )  # fmt: skip
         self._start = Start(
             with_.containers, with_.layers, with_.exec_driver, self._connections, Links(with_.containers),
             self._surveyor,

@@ -334,7 +334,7 @@ class FakeNetworkDriver:
     def lease(self, network: str, endpoint: str, address: Any = None, mac_address: str = "") -> Lease:
         self._maybe_fail("lease")
         with self._lock:
-            chosen = ipaddress.ip_interface(f"172.17.0.{self._next}/16")
+            chosen = ipaddress.ip_interface((0xAC110000 + self._next, 16))
             self._next += 1
             self.leases[endpoint] = Lease(
                 endpoint, network, chosen, ipaddress.ip_address("172.17.0.1"), "02:42:1:2:3:4"

@@ -132,11 +132,11 @@ def container_spec(
         domainname=config.domainname if "uts" in kinds and "uts" not in world.joined else "",
         root_readonly=host.readonly_rootfs,
         mounts=_all_mounts(host, mounts, world),
-        devices=DEFAULT_DEVICES + tuple(device for device, _ in world.devices),
+        devices=_devices(world),
         masked_paths=host.effective_masked_paths,
         readonly_paths=host.effective_readonly_paths,
         sysctls=_sysctls(host, kinds),
-        cgroup=f"{host.cgroup_parent.strip('/') or 'docker'}/{container}",
+        cgroup=f"{host.cgroup_parent.strip('/') or 'mini-docker'}/{container}",
         resources=resources_of(host, world),
         init=bool(host.init),
     )
@@ -245,6 +245,12 @@ def _users_mount(point: MountPoint, shm_size: int) -> Mount:
     if not point.rw:
         options.append("ro")
     return Mount(point.destination, "bind", point.source, tuple(options))
+
+
+def _devices(world: Surroundings) -> tuple[Device, ...]:
+    """The default nodes, and those asked for; of one path, the one that was asked for."""
+    nodes = {device.path: device for device in (*DEFAULT_DEVICES, *(device for device, _ in world.devices))}
+    return tuple(nodes.values())
 
 
 def _rlimit(name: str, soft: int, hard: int) -> Rlimit:

@@ -5,6 +5,7 @@ It looks up devices, the namespaces of other containers, and what this kernel ca
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,15 +18,19 @@ from mini_docker.daemon.container.networks import JOIN_PREFIX
 from mini_docker.daemon.container.spec import Surroundings
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.errors import Conflict
-from mini_docker.libcontainer.capabilities import LAST_CAP, apply_adjustments
+from mini_docker.libcontainer.capabilities import CAPABILITIES, LAST_CAP, apply_adjustments
+from mini_docker.libcontainer.capabilities import names as names_of
 from mini_docker.libcontainer.config import Capabilities
 from mini_docker.linux.constants import NAMESPACE_FILES
+
+log = logging.getLogger(__name__)
 
 
 class Surveyor:
     """Surveys for each start anew.
 
-    *Fixed*: the cgroup version, the default seccomp profile, the youngest capability of this kernel.
+    *Fixed*: the cgroup version, the default seccomp profile, the youngest capability of this kernel, and which
+    ones this daemon has itself: on some machines root lacks a few.
     """
 
     def __init__(
@@ -34,11 +39,13 @@ class Surveyor:
         cgroup_version: int,
         seccomp: dict[str, Any] | None,
         last_capability: int = LAST_CAP,
+        grantable: frozenset[str] = frozenset(CAPABILITIES),
     ) -> None:
         self._containers = containers
         self._cgroup_version = cgroup_version
         self._seccomp = seccomp
         self._last_capability = last_capability
+        self._grantable = grantable
 
     def survey(
         self, container: Container, system_files: Mapping[str, str], links_env: Sequence[str] = ()
@@ -66,7 +73,11 @@ class Surveyor:
         Raises:
             Invalid: a capability that does not exist.
         """
-        names = apply_adjustments(host.cap_add, host.cap_drop, host.privileged, last_cap=self._last_capability)
+        wished = apply_adjustments(host.cap_add, host.cap_drop, host.privileged, last_cap=self._last_capability)
+        names = tuple(name for name in wished if name in self._grantable)
+        if len(names) < len(wished):
+            missing = ", ".join(name for name in wished if name not in self._grantable)
+            log.info("capabilities that this daemon does not have itself cannot be granted: %s", missing)
         return Surroundings(
             cgroup_version=self._cgroup_version,
             host_name=os.uname().nodename,
@@ -93,3 +104,9 @@ class Surveyor:
             "/etc/hostname": str(other.hostname_path),
             "/etc/hosts": str(other.hosts_path),
         }
+
+
+def own_capabilities(status: str) -> frozenset[str]:
+    """The bounding set in a /proc/PID/status: no child of that process can have more. Source: proc(5)."""
+    bits = next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:"))
+    return frozenset(names_of(int(bits, 16)))

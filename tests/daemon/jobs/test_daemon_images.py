@@ -1,0 +1,149 @@
+"""The image jobs on a real graph: list, inspect, history, tag, delete, prune, import, commit, changes, export."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from mini_docker.errors import Conflict, Invalid, NotFound
+from tests.daemon.fakes import FakeHouse
+
+
+def tar(**files: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+    return buffer.getvalue()
+
+
+def imported(house: FakeHouse, repo: str = "tiny", **files: str) -> str:
+    answer = house.run(
+        "import", body=tar(**files or {"hello": "world"}), fromSrc="-", repo=repo, changes='["CMD [\\"true\\"]"]'
+    )
+    return str(answer["status"])
+
+
+def test_import_then_run(house: FakeHouse) -> None:
+    """An imported tar is an image by its name, and a container of it runs what the change says."""
+    image = imported(house)
+    assert house.run("image_inspect", "tiny")["Id"] == image
+    container = house.start(Image="tiny")
+    assert house.wait(container) == 0
+    assert house.run("container_inspect", container)["Image"] == image
+    assert house.actions(image) == ["tag", "import"]
+
+
+def test_images_lists_names_and_filters(house: FakeHouse) -> None:
+    """A line an image with all its names; filters by name, label, dangling."""
+    image = imported(house)
+    house.run("tag", "tiny", repo="other/name", tag="v1")
+    entry = next(entry for entry in house.run("images") if entry["Id"] == image)
+    assert entry["RepoTags"] == ["other/name:v1", "tiny:latest"] and entry["Size"] == 5 and entry["Containers"] == -1
+
+    def names(filters: dict[str, list[str]]) -> list[list[str]]:
+        return [entry["RepoTags"] for entry in house.run("images", filters=json.dumps(filters))]
+
+    assert names({"reference": ["other/*"]}) == [["other/name:v1"]]
+    assert names({"reference": ["busybox"]}) == [["busybox:latest"]] and names({"label": ["x"]}) == []
+    assert names({"dangling": ["true"]}) == []
+    with pytest.raises(Invalid, match="Invalid filter"):
+        names({"color": ["red"]})
+
+
+def test_lookup_by_everything(house: FakeHouse) -> None:
+    """Whole id, short id, with and without sha256:, name with and without tag; unknown ones in words that make a pull."""
+    image = imported(house)
+    for word in (
+        image,
+        image[7:],
+        image[7:19],
+        f"sha256:{image[7:19]}",
+        "tiny",
+        "tiny:latest",
+        "docker.io/library/tiny",
+    ):
+        assert house.run("image_inspect", word)["Id"] == image, word
+    with pytest.raises(NotFound, match="No such image: nosuch:latest"):
+        house.run("image_inspect", "nosuch")
+    with pytest.raises(Invalid, match="invalid reference format"):
+        house.run("image_inspect", "BAD NAME")
+
+
+def test_history(house: FakeHouse) -> None:
+    """The newest step first, with its size and names."""
+    imported(house)
+    (step,) = house.run("history", "tiny")
+    assert step["Size"] == 5 and step["Tags"] == ["tiny:latest"] and step["Comment"] == "Imported from -"
+
+
+def test_delete_untags_then_deletes(house: FakeHouse) -> None:
+    """rmi takes one name; the image goes with its last one."""
+    image = imported(house)
+    house.run("tag", "tiny", repo="second")
+    assert house.run("image_delete", "tiny") == [{"Untagged": "tiny:latest"}]
+    assert house.run("image_delete", "second") == [{"Untagged": "second:latest"}, {"Deleted": image}]
+    with pytest.raises(NotFound):
+        house.run("image_inspect", image)
+
+
+def test_delete_by_id_with_several_names(house: FakeHouse) -> None:
+    """By id an image of two repositories goes by force only."""
+    image = imported(house)
+    house.run("tag", "tiny", repo="second")
+    with pytest.raises(Conflict, match="must be forced"):
+        house.run("image_delete", image)
+    records = house.run("image_delete", image, force="1")
+    assert records[-1] == {"Deleted": image} and len(records) == 3
+
+
+def test_image_in_use(house: FakeHouse) -> None:
+    """A running container's image is held; a stopped one's goes by force, and loses its name only."""
+    image = imported(house)
+    house.image("sleeper", Cmd=["sleep"])
+    container = house.start("sleep", Image="tiny")
+    with pytest.raises(Conflict, match="is using its referenced image"):
+        house.run("image_delete", "tiny")
+    with pytest.raises(Conflict, match="being used by running container"):
+        house.run("image_delete", image, force="1")
+    house.run("stop", container)
+    with pytest.raises(Conflict, match="must force"):
+        house.run("image_delete", image)
+    assert house.run("image_delete", "tiny", force="1") == [{"Untagged": "tiny:latest"}]
+    house.run("delete", container)
+    assert house.run("image_prune")["ImagesDeleted"] == [{"Deleted": image}]
+
+
+def test_commit_changes_export(house: FakeHouse) -> None:
+    """What a container wrote is listed, becomes an image, and its whole tree a tar."""
+    imported(house)
+    container = house.create(Image="tiny", Env=["A=1"])
+    root = house.layers.open(container)
+    with open(f"{root.as_path()}/new", "w") as file:
+        file.write("mine")
+    house.layers.close(container)
+    assert {"Path": "/new", "Kind": 1} in house.run("container_changes", container)
+    answer = house.run("commit", container=container, repo="mine", changes='["ENV B=2"]', comment="ok")
+    form = house.run("image_inspect", "mine")
+    assert form["Id"] == answer["Id"] and set(form["Config"]["Env"]) == {"A=1", "B=2"} and form["Comment"] == "ok"
+    assert form["Config"]["Cmd"] == ["true"] and len(form["RootFS"]["Layers"]) == 2
+    with tarfile.open(fileobj=io.BytesIO(house.job("export", container).output())) as archive:
+        names = {name.removeprefix("./") for name in archive.getnames()}
+    assert {"hello", "new"} <= names
+    assert not any(house.graph_driver.opened.values())
+
+
+def test_prune_with_all(house: FakeHouse) -> None:
+    """dangling=false takes every image that no container uses."""
+    image = imported(house)
+    house.create("true")
+    pruned = house.run("image_prune", filters='{"dangling": ["false"]}')
+    assert (
+        pruned["ImagesDeleted"] == [{"Untagged": "tiny:latest"}, {"Deleted": image}] and pruned["SpaceReclaimed"] == 5
+    )
+    assert [entry["RepoTags"] for entry in house.run("images")] == [["busybox:latest"]]
