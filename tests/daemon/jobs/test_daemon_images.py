@@ -57,7 +57,7 @@ def test_images_lists_names_and_filters(house: FakeHouse) -> None:
 
 
 def test_lookup_by_everything(house: FakeHouse) -> None:
-    """Whole id, short id, with and without sha256:, name with and without tag; unknown ones in words that make a pull."""
+    """Whole and short id, name with and without tag; unknown ones in the words that make a client pull."""
     image = imported(house)
     for word in (
         image,

@@ -38,7 +38,8 @@ def test_ps_filters(house: FakeHouse) -> None:
     two = house.start("exit", "3", name="two", Volumes={"/data": {}}, host={"NetworkMode": "none"})
     house.wait(two)
     for filters, names in (
-        ({"name": ["^on"]}, ["one"]), ({"id": [one[:8]]}, ["one"]), ({"label": ["a=1"]}, ["one"]), ({"label": ["a=2"]}, []),
+        ({"name": ["^on"]}, ["one"]), ({"id": [one[:8]]}, ["one"]), ({"label": ["a=1"]}, ["one"]),
+        ({"label": ["a=2"]}, []),
         ({"status": ["exited"]}, ["two"]), ({"exited": ["3"]}, ["two"]), ({"ancestor": ["busybox"]}, ["two", "one"]),
         ({"network": ["none"]}, ["two"]), ({"volume": ["/data"]}, ["two"]), ({"publish": ["80"]}, ["one"]),
         ({"before": ["two"]}, ["one"]), ({"since": ["one"]}, ["two"]),
