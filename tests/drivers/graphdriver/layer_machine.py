@@ -10,9 +10,10 @@ import itertools
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +28,6 @@ from tests.archive.trees import folder
 
 _clock = itertools.count(1_700_000_000_000_000_001, 1_000_003)
 
-directories = st.sampled_from(["", "a", "b", "a/a", "a/b"])
 names = st.sampled_from(["a", "b", "c"])
 
 
@@ -86,93 +86,124 @@ class LayerMachine(RuleBasedStateMachine):
 
     @initialize()
     def first(self) -> None:
+        """An image with a few files and directories, and a container on it."""
         self.driver.create_read_write("first", None, StorageOptions())
         self.trees["first"], self.parents["first"] = {}, None
         self.containers.append("first")
+        for path in ("a", "a/a", "b"):
+            self.place_directory("first", path, 0o755)
+        for path in ("a/b", "a/a/a", "a/a/b", "b/a", "c"):
+            self.place_file("first", path, "x")
+        self.commit_as("image", "first", None)
+        self.run_on("image", "container")
 
-    def pick(self, data: st.DataObject) -> tuple[str, Tree]:
+    # What a container does to its files. Paths are drawn from those that are there, so that most steps do something.
+
+    def draw_container(self, data: st.DataObject) -> tuple[str, Tree]:
         layer_id = data.draw(st.sampled_from(self.containers))
         return layer_id, self.trees[layer_id]
 
-    # What a container does to its files.
+    def draw_place(self, data: st.DataObject, tree: Tree) -> str:
+        """A path in a directory that is there; something may stand at it."""
+        directory = data.draw(st.sampled_from(["", *sorted(path for path in tree if is_directory(tree, path))]))
+        return join(directory, data.draw(names))
 
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), directory=directories, name=names, content=st.text("xyz", max_size=3))
-    def write(self, data: st.DataObject, directory: str, name: str, content: str) -> None:
-        """A new file, in place of whatever file was there."""
-        layer_id, tree = self.pick(data)
-        path = join(directory, name)
-        if not is_directory(tree, directory) or is_directory(tree, path):
-            return
+    def place_file(self, layer_id: str, path: str, content: str) -> None:
         with self.opened(layer_id) as root:
             (root / path).unlink(missing_ok=True)
             (root / path).write_text(content)
             touch(root / path)
-        tree[path] = File("file", content, inode=next(self.serial))
+        self.trees[layer_id][path] = File("file", content, inode=next(self.serial))
 
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), directory=directories, name=names, more=st.text("xyz", min_size=1, max_size=3))
-    def append(self, data: st.DataObject, directory: str, name: str, more: str) -> None:
-        """More of a file of one name (an overlay parts the names of a file below when one is written to)."""
-        layer_id, tree = self.pick(data)
-        path = join(directory, name)
-        old = tree.get(path)
-        if old is None or old.kind != "file" or sum(file.inode == old.inode for file in tree.values()) > 1:
-            return
-        with self.opened(layer_id) as root:
-            with open(root / path, "a") as file:
-                file.write(more)
-            touch(root / path)
-        tree[path] = File("file", old.content + more, old.mode, next(self.serial))
-
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), directory=directories, name=names, mode=st.sampled_from([0o755, 0o700, 0o1777]))
-    def make_directory(self, data: st.DataObject, directory: str, name: str, mode: int) -> None:
-        """A directory, in place of whatever file was there."""
-        layer_id, tree = self.pick(data)
-        path = join(directory, name)
-        if not is_directory(tree, directory) or is_directory(tree, path):
-            return
+    def place_directory(self, layer_id: str, path: str, mode: int) -> None:
         with self.opened(layer_id) as root:
             (root / path).unlink(missing_ok=True)
             (root / path).mkdir()
             (root / path).chmod(mode)
-        tree[path] = File("directory", mode=mode)
+        self.trees[layer_id][path] = File("directory", mode=mode)
 
     @precondition(lambda self: self.containers)
-    @rule(data=st.data(), directory=directories, name=names, points_to=st.sampled_from(["a", "/etc", "../.."]))
-    def make_symlink(self, data: st.DataObject, directory: str, name: str, points_to: str) -> None:
-        layer_id, tree = self.pick(data)
-        path = join(directory, name)
-        if not is_directory(tree, directory) or path in tree:
+    @rule(data=st.data(), content=st.text("xyz", max_size=3))
+    def write(self, data: st.DataObject, content: str) -> None:
+        """A new file, in place of whatever file was there."""
+        layer_id, tree = self.draw_container(data)
+        path = self.draw_place(data, tree)
+        if not is_directory(tree, path):
+            self.place_file(layer_id, path, content)
+
+    @precondition(lambda self: self.containers)
+    @rule(data=st.data(), mode=st.sampled_from([0o755, 0o700, 0o1777]))
+    def make_directory(self, data: st.DataObject, mode: int) -> None:
+        """A directory, in place of whatever file was there."""
+        layer_id, tree = self.draw_container(data)
+        path = self.draw_place(data, tree)
+        if not is_directory(tree, path) and path.count("/") < 4:
+            self.place_directory(layer_id, path, mode)
+
+    @precondition(lambda self: self.containers)
+    @rule(data=st.data(), points_to=st.sampled_from(["a", "/etc", "../.."]))
+    def make_symlink(self, data: st.DataObject, points_to: str) -> None:
+        layer_id, tree = self.draw_container(data)
+        path = self.draw_place(data, tree)
+        if is_directory(tree, path):
             return
         with self.opened(layer_id) as root:
+            (root / path).unlink(missing_ok=True)
             (root / path).symlink_to(points_to)
         tree[path] = File("symlink", points_to, 0o777)
 
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), source=st.tuples(directories, names), to=st.tuples(directories, names))
-    def make_link(self, data: st.DataObject, source: tuple[str, str], to: tuple[str, str]) -> None:
-        """One more name for a file that has one. (An overlay copies a file up, and leaves other names below behind.)"""
-        layer_id, tree = self.pick(data)
-        old, new = join(*source), join(*to)
-        file = tree.get(old)
-        if file is None or file.kind != "file" or new in tree or not is_directory(tree, to[0]):
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data(), more=st.text("xyz", min_size=1, max_size=3))
+    def append(self, data: st.DataObject, more: str) -> None:
+        """More of a file of one name (an overlay parts the names of a file below when one is written to)."""
+        layer_id, tree = self.draw_container(data)
+        files = single_files(tree)
+        if not files:
             return
-        if sum(other.inode == file.inode for other in tree.values()) > 1:
+        path = data.draw(st.sampled_from(files))
+        with self.opened(layer_id) as root:
+            with open(root / path, "a") as file:
+                file.write(more)
+            touch(root / path)
+        tree[path] = File("file", tree[path].content + more, tree[path].mode, next(self.serial))
+
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data(), mode=st.sampled_from([0o600, 0o4755]))
+    def change_mode(self, data: st.DataObject, mode: int) -> None:
+        """Of a file of one name or of a directory."""
+        layer_id, tree = self.draw_container(data)
+        paths = single_files(tree) + [path for path in tree if is_directory(tree, path)]
+        if not paths:
+            return
+        path = data.draw(st.sampled_from(sorted(paths)))
+        with self.opened(layer_id) as root:
+            (root / path).chmod(mode)
+        tree[path] = replace(tree[path], mode=mode)
+
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data())
+    def make_link(self, data: st.DataObject) -> None:
+        """One more name for a file that has one. (An overlay copies a file up, and leaves other names behind.)"""
+        layer_id, tree = self.draw_container(data)
+        files = single_files(tree)
+        if not files:
+            return
+        old = data.draw(st.sampled_from(files))
+        new = self.draw_place(data, tree)
+        if new in tree:
             return
         with self.opened(layer_id) as root:
             os.link(root / old, root / new)
-        tree[new] = file
+        tree[new] = tree[old]
 
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), directory=directories, name=names)
-    def delete(self, data: st.DataObject, directory: str, name: str) -> None:
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
         """A file, or a directory with all that is in it."""
-        layer_id, tree = self.pick(data)
-        path = join(directory, name)
-        if path not in tree:
+        layer_id, tree = self.draw_container(data)
+        if not tree:
             return
+        path = data.draw(st.sampled_from(sorted(tree)))
         with self.opened(layer_id) as root:
             if is_directory(tree, path):
                 shutil.rmtree(root / path)
@@ -181,15 +212,33 @@ class LayerMachine(RuleBasedStateMachine):
         for lost in [other for other in tree if other == path or other.startswith(path + "/")]:
             del tree[lost]
 
-    @precondition(lambda self: self.containers)
-    @rule(data=st.data(), source=st.tuples(directories, names), to=st.tuples(directories, names))
-    def rename(self, data: st.DataObject, source: tuple[str, str], to: tuple[str, str]) -> None:
-        """To a free name. An overlay may refuse to rename a directory from below, as if it lay on another disk."""
-        layer_id, tree = self.pick(data)
-        old, new = join(*source), join(*to)
-        if old not in tree or new in tree or not is_directory(tree, to[0]) or f"{new}/".startswith(f"{old}/"):
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data(), name=names)
+    def replace_directory(self, data: st.DataObject, name: str) -> None:
+        """By one of the same name with one file: nothing of what was in it may come back."""
+        layer_id, tree = self.draw_container(data)
+        directories = sorted(path for path in tree if is_directory(tree, path))
+        if not directories:
             return
-        if tree[old].kind == "file" and sum(other.inode == tree[old].inode for other in tree.values()) > 1:
+        path = data.draw(st.sampled_from(directories))
+        with self.opened(layer_id) as root:
+            shutil.rmtree(root / path)
+        for lost in [other for other in tree if other == path or other.startswith(path + "/")]:
+            del tree[lost]
+        self.place_directory(layer_id, path, 0o700)
+        self.place_file(layer_id, join(path, name), "new")
+
+    @precondition(lambda self: any(self.trees[layer_id] for layer_id in self.containers))
+    @rule(data=st.data())
+    def rename(self, data: st.DataObject) -> None:
+        """To a free name. An overlay may refuse to rename a directory from below, as if it lay on another disk."""
+        layer_id, tree = self.draw_container(data)
+        paths = single_files(tree) + [path for path in tree if is_directory(tree, path)]
+        if not paths:
+            return
+        old = data.draw(st.sampled_from(sorted(paths)))
+        new = self.draw_place(data, tree)
+        if new in tree or f"{new}/".startswith(f"{old}/"):
             return
         with self.opened(layer_id) as root:
             try:
@@ -202,36 +251,41 @@ class LayerMachine(RuleBasedStateMachine):
 
     # What the daemon does to layers.
 
-    @precondition(lambda self: len(self.trees) < 8)
-    @rule(data=st.data())
-    def run(self, data: st.DataObject) -> None:
-        """A container on some image."""
-        images = sorted(set(self.trees) - set(self.containers))
-        parent = data.draw(st.sampled_from([None, *images]))
-        layer_id = f"container{next(self.serial)}"
+    def run_on(self, parent: str | None, layer_id: str) -> None:
         self.driver.create_read_write(layer_id, parent, StorageOptions())
         self.trees[layer_id] = dict(self.trees[parent]) if parent else {}
         self.parents[layer_id] = parent
         self.containers.append(layer_id)
 
-    @precondition(lambda self: self.containers and len(self.trees) < 8)
-    @rule(data=st.data(), flat=st.booleans())
-    def commit(self, data: st.DataObject, flat: bool) -> None:
-        """A container's difference to its parent (or to nothing) becomes an image."""
-        source, tree = self.pick(data)
-        parent = None if flat else self.parents[source]
-        layer_id = f"image{next(self.serial)}"
+    def commit_as(self, layer_id: str, source: str, parent: str | None) -> None:
         self.driver.create(layer_id, parent)
         with self.driver.diff(source, parent) as stream:
             size = self.driver.apply(layer_id, parent, stream)
         assert size == self.driver.size(source, parent) == self.driver.size(layer_id, parent)
-        self.trees[layer_id], self.parents[layer_id] = dict(tree), parent
+        self.trees[layer_id], self.parents[layer_id] = dict(self.trees[source]), parent
+
+    @precondition(lambda self: len(self.containers) < 3)
+    @rule(data=st.data())
+    def run(self, data: st.DataObject) -> None:
+        """A container on some image."""
+        images = sorted(set(self.trees) - set(self.containers))
+        self.run_on(data.draw(st.sampled_from([*images, None])), f"container{next(self.serial)}")
+
+    @precondition(lambda self: self.containers and len(self.trees) < 10)
+    @rule(data=st.data(), flat=st.booleans())
+    def commit(self, data: st.DataObject, flat: bool) -> None:
+        """A container's difference to its parent (or to nothing) becomes an image, and another goes on from it."""
+        source, _ = self.draw_container(data)
+        layer_id = f"image{next(self.serial)}"
+        self.commit_as(layer_id, source, None if flat else self.parents[source])
+        if len(self.containers) < 3:
+            self.run_on(layer_id, f"container{next(self.serial)}")
 
     @precondition(lambda self: self.containers)
     @rule(data=st.data())
     def compare(self, data: st.DataObject) -> None:
         """The changes name each path that only one side has, and no other as added or deleted."""
-        layer_id, tree = self.pick(data)
+        layer_id, tree = self.draw_container(data)
         parent = self.parents[layer_id]
         below = self.trees[parent] if parent else {}
         changes = {change.path: change.kind for change in self.driver.changes(layer_id, parent)}
@@ -243,7 +297,7 @@ class LayerMachine(RuleBasedStateMachine):
         tops = {path for path in gone if is_directory(tree, path.rpartition("/")[0])}
         assert deleted == {f"/{path}" for path in tops if is_directory(below, path.rpartition("/")[0])}
 
-    @precondition(lambda self: self.trees)
+    @precondition(lambda self: len(self.trees) > 5)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         """A layer on which no other stands."""
@@ -267,6 +321,12 @@ def join(directory: str, name: str) -> str:
 
 def is_directory(tree: Tree, path: str) -> bool:
     return not path or (path in tree and tree[path].kind == "directory")
+
+
+def single_files(tree: Tree) -> list[str]:
+    """The paths of files of one name."""
+    counts = Counter(file.inode for file in tree.values() if file.kind == "file")
+    return sorted(path for path, file in tree.items() if file.kind == "file" and counts[file.inode] == 1)
 
 
 def touch(path: Path) -> None:
