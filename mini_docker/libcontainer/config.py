@@ -168,6 +168,7 @@ class ProcessSpec:
             starts with none but the ambient ones, as Docker has it.
         seccomp: a profile in Docker's JSON form; None runs unconfined.
         oom_score_adj: -1000 to 1000; None leaves it.
+        umask: which permission bits new files lack.
     """
 
     args: tuple[str, ...]
@@ -186,6 +187,7 @@ class ProcessSpec:
     apparmor_profile: str = ""
     selinux_label: str = ""
     oom_score_adj: int | None = None
+    umask: int = 0o022
 
 
 @dataclass(frozen=True, slots=True)

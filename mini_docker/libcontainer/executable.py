@@ -43,10 +43,10 @@ def find(args: Sequence[str], env: Sequence[str]) -> str:
     raise denied or CannotExecute(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
 
 
-def explain(name: str, error: OSError) -> CannotExecute:
-    """What a failed execve means to the user."""
-    reason = os.strerror(error.errno or errno.EIO).lower()
-    found = error.errno not in (errno.ENOENT, errno.ENOTDIR)
+def explain(name: str, number: int) -> CannotExecute:
+    """What execve's failing with this errno means to the user."""
+    reason = os.strerror(number).lower()
+    found = number not in (errno.ENOENT, errno.ENOTDIR)
     return CannotExecute(f'exec: "{name}": {reason}', NOT_EXECUTABLE if found else NOT_FOUND)
 
 

@@ -24,9 +24,37 @@ from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.dialogue import Failed, Mapped, Proceed, Ready, Sandboxed, Terminal, hear, say
 from mini_docker.linux import constants as c
+from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.narrated import narrate_to
 
 NETLINK_ROUTE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a container's init and its further processes are told alike.
+
+    Attributes:
+        seccomp: the compiled filter; empty for none.
+        last_capability: the highest capability number of this kernel.
+        join_cgroups: moves the calling process into the container's cgroups, through the door that it is given; the
+            newborn calls it first. (On cgroup v1 a process that moves *itself* is moved in 0.2 ms; one that is moved
+            by another makes the kernel stop all forks, for up to 11.) None when it was born there (v2).
+        keyring: name of the session keyring (keyrings(7)) to live with; empty keeps the parent's, whose keys the
+            container could then use.
+        preserved: how many descriptors from 3 on the command inherits.
+        outlives_parent: the command lives on when its parent ends; else it is killed then, since nobody would reap it.
+        narration: descriptor that takes narrated sentences, or -1.
+    """
+
+    seccomp: bytes
+    last_capability: int
+    join_cgroups: Callable[[Kernel], None] | None = None
+    keyring: str = ""
+    preserved: int = 0
+    outlives_parent: bool = False
+    narration: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +64,21 @@ class Birth:
     Attributes:
         spec: what the container is.
         root: descriptor of its root mount, or -1; then *root_path* says where it lies on the host.
-        seccomp: the compiled filter; empty for none.
         stage: an existing empty directory of the host, for the pivot.
-        last_capability: the highest capability number of this kernel.
-        join_cgroups: moves the calling process into the container's cgroups; init calls it first. (On
-            cgroup v1 a process that moves *itself* is moved in 0.2 ms; one that is moved by another
-            makes the kernel stop all forks, for up to 11.) None when it was born there (v2).
-        narration: descriptor that takes narrated sentences, or -1.
+        gate: descriptor of a listening socket, or -1. A parked init turns to it, away from the parent that bore it:
+            who connects is its parent from then on, and may come much later.
+        before_pivot: called with all namespaces made and the host's files still in sight.
+        before_exec: called last, with the privileges that the command will have.
     """
 
     spec: ContainerSpec
     root: int
     root_path: str
-    seccomp: bytes
     stage: str
-    last_capability: int
-    join_cgroups: Callable[[], None] | None = None
-    narration: int = -1
+    terms: Terms
+    gate: int = -1
+    before_pivot: Callable[[], None] | None = None
+    before_exec: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +88,12 @@ class Entry:
     Attributes:
         pid, pidfd: of the container's init.
         flags: CLONE_NEW* of the namespaces to enter.
-        seccomp, last_capability, join_cgroups: as `Birth` has them.
     """
 
     pid: int
     pidfd: int
     flags: int
-    seccomp: bytes
-    last_capability: int
-    join_cgroups: Callable[[], None] | None = None
+    terms: Terms
 
 
 Stdio = tuple[int, int, int]
@@ -79,6 +102,7 @@ Stdio = tuple[int, int, int]
 
 def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
     """Become the container's init. *stdio* is None when it gets a terminal."""
+    kernel = narrate_to(kernel, birth.terms.narration, "init")
     _speak_failures(dialogue, lambda: _init(kernel, birth, dialogue, stdio))
 
 
@@ -86,6 +110,7 @@ def run_exec(
     kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.socket, stdio: Stdio | None
 ) -> NoReturn:
     """Become a further process of a running container."""
+    kernel = narrate_to(kernel, entry.terms.narration, "exec")
     _speak_failures(dialogue, lambda: _exec(kernel, entry, process, dialogue, stdio))
 
 
@@ -113,9 +138,7 @@ def _last_word(dialogue: socket.socket, failure: Failed) -> NoReturn:
 
 def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
     spec, process = birth.spec, birth.spec.process
-    _forget_the_parent(kernel)
-    if birth.join_cgroups is not None:
-        birth.join_cgroups()
+    _forget_the_parent(kernel, birth.terms)
     _expect(dialogue, Mapped)
     if spec.has_new("user"):
         # Until now an overflow user outside; from here root of the new user namespace.
@@ -136,6 +159,8 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
 
     maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage)
     maker.pick_up()
+    if birth.before_pivot is not None:
+        birth.before_pivot()
     maker.pivot(birth.root, birth.root_path)
     maker.attach()
     for key, value in spec.sysctls.items():
@@ -147,13 +172,11 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     warnings = privileges.confine(kernel, process)
     maker.protect()
     _make_cwd(process.cwd)
-    _become(kernel, process, birth.seccomp, birth.last_capability, dialogue, stdio, slave, warnings, spec.init)
+    _become(kernel, process, birth.terms, dialogue, stdio, slave, warnings, birth)
 
 
 def _exec(kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
-    _forget_the_parent(kernel)
-    if entry.join_cgroups is not None:
-        entry.join_cgroups()
+    _forget_the_parent(kernel, entry.terms)
     _expect(dialogue, Mapped)
     if entry.flags:
         # All at once: the kernel sees to it that the user namespace takes effect first.
@@ -162,44 +185,65 @@ def _exec(kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.s
         kernel.setresgid(0)
         kernel.setresuid(0)
     if not entry.flags & c.CLONE_NEWNS:
-        os.chroot(f"/proc/{entry.pid}/root")
+        kernel.chroot(f"/proc/{entry.pid}/root")
         os.chdir("/")
     os.setsid()
     slave = _send_terminal(kernel, process, dialogue, bind=False) if process.terminal else -1
     warnings = privileges.confine(kernel, process)
-    _become(kernel, process, entry.seccomp, entry.last_capability, dialogue, stdio, slave, warnings, reap=False)
+    _become(kernel, process, entry.terms, dialogue, stdio, slave, warnings, None)
 
 
 def _become(
-    kernel: Kernel, process: ProcessSpec, seccomp: bytes, last_capability: int, dialogue: socket.socket,
-    stdio: Stdio | None, slave: int, warnings: tuple[str, ...], reap: bool,
+    kernel: Kernel, process: ProcessSpec, terms: Terms, dialogue: socket.socket, stdio: Stdio | None, slave: int,
+    warnings: tuple[str, ...], birth: Birth | None,
 ) -> NoReturn:  # fmt: skip
-    """The common end of both lives: park, then drop every privilege and execute the command."""
+    """The common end of both lives: park, then drop every privilege and execute the command.
+
+    Args:
+        birth: what only init is told; None for a further process.
+    """
     identity = users.look_up(process.user, process.additional_groups, _text("/etc/passwd"), _text("/etc/group"))
-    plan = privileges.plan(process, identity, seccomp)
+    plan = privileges.plan(process, identity, terms.seccomp)
     plan, cut = privileges.cut_to_attainable(plan, may_raise=bool(process.rlimits) and _may_raise_limits())
     env = environment(process, identity.home)
 
+    if birth is not None and birth.gate >= 0:
+        # Who is told at the gate, later, can only say that it did not start: a wrong command is told now.
+        _enter(process.cwd)
+        executable.find(process.args, process.env)
     say(dialogue, Ready((*warnings, *cut)))
+    if birth is not None and birth.gate >= 0:
+        _await_later_parent(dialogue, birth.gate)
     _expect(dialogue, Proceed)
 
     if slave >= 0:
         console.take_terminal(kernel, slave, identity.uid)
     elif stdio is not None:
         _take_stdio(stdio, identity.uid)
-    kernel.close_range(3, close_on_exec=True)
-    os.umask(0o022)
-    privileges.drop(kernel, plan, last_capability)
+    kernel.close_range(3 + terms.preserved, close_on_exec=True)
+    os.umask(process.umask)
+    privileges.drop(kernel, plan, terms.last_capability)
     _enter(process.cwd)
-    if reap:
-        _reap_for_child(kernel, dialogue)
+    if birth is not None and birth.spec.init:
+        _reap_for_child(kernel, dialogue, terms)
     path = executable.find(process.args, process.env)
-    # Else the command would outlive whoever reaps it; set last, for a change of user clears it.
-    kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if birth is not None and birth.before_exec is not None:
+        birth.before_exec()
+    if not terms.outlives_parent:
+        # Else the command would outlive whoever reaps it; set last, for a change of user clears it.
+        kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        os.execve(path, process.args, env)
-    except OSError as error:
-        raise executable.explain(process.args[0], error) from None
+        kernel.execve(path, process.args, env)
+    except SyscallError as error:
+        raise executable.explain(process.args[0], error.errno) from None
+
+
+def _await_later_parent(dialogue: socket.socket, gate: int) -> None:
+    """Let the parent go that bore us; the dialogue goes on with whoever connects to the gate."""
+    with socket.socket(fileno=gate) as listener:
+        later, _ = listener.accept()
+    os.dup2(later.fileno(), dialogue.fileno(), inheritable=False)
+    later.close()
 
 
 def environment(process: ProcessSpec, home: str) -> dict[str, str]:
@@ -209,9 +253,13 @@ def environment(process: ProcessSpec, home: str) -> dict[str, str]:
     return env
 
 
-def _forget_the_parent(kernel: Kernel) -> None:
-    """Undo what a fork of our interpreter brings along, and hide its memory from the container."""
+def _forget_the_parent(kernel: Kernel, terms: Terms) -> None:
+    """Undo what a fork of our interpreter brings along, hide its memory from the container, join the cgroups."""
     kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    if terms.join_cgroups is not None:
+        terms.join_cgroups(kernel)
+    if terms.keyring:
+        kernel.join_session_keyring(terms.keyring)
     for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(caught, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -278,7 +326,7 @@ def _enter(cwd: str) -> None:
         raise MiniDockerError(f"working directory {cwd} is outside of the container's root")
 
 
-def _reap_for_child(kernel: Kernel, dialogue: socket.socket) -> None:
+def _reap_for_child(kernel: Kernel, dialogue: socket.socket, terms: Terms) -> None:
     """``--init``: stay as PID 1, pass signals on and reap orphans; return only in the child.
 
     PID 1 of a namespace gets no signal that it has no handler for, and must reap every orphan: few
@@ -292,7 +340,8 @@ def _reap_for_child(kernel: Kernel, dialogue: socket.socket) -> None:
         os.setpgid(0, 0)
         return
     dialogue.close()
-    kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not terms.outlives_parent:
+        kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
         arrived = signal.sigwait(caught)
         if arrived != signal.SIGCHLD:

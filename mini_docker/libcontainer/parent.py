@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from mini_docker.libcontainer import dialogue, namespaces
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
-from mini_docker.libcontainer.init import Birth, Entry, Stdio, run_exec, run_init
+from mini_docker.libcontainer.init import Birth, Entry, Stdio, Terms, run_exec, run_init
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.narrated import narrate_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,23 @@ class Parent:
         self._kernel = kernel
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
-    def bear(self, birth: Birth, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
+    def bear(self, birth: Birth, stdio: Stdio | None, cgroup: int = -1, keep: Sequence[int] = ()) -> Newborn:
         """Give birth to a container's init; it goes on by itself until it parks.
 
         Args:
             stdio: the child's three streams; None when it opens a terminal.
             cgroup: descriptor of a cgroup v2 directory to be born into; -1 when init joins by itself.
+            keep: further descriptors that init needs, beside those that *birth* names.
         """
         plan = namespaces.plan(birth.spec)
 
         def live(end: socket.socket) -> NoReturn:
             run_init(self._kernel, birth, end, stdio)
 
-        keep = (birth.root, birth.narration, *(stdio or ()))
-        newborn = self._clone(plan.clone_flags, plan.parent_joins, cgroup, live, keep)
-        return self._map(newborn, birth.spec if birth.spec.has_new("user") else None)
+        kernel = narrate_to(self._kernel, birth.terms.narration, "parent")
+        keep = (birth.root, birth.gate, *keep, *_kept(birth.terms, stdio))
+        newborn = self._clone(kernel, plan.clone_flags, plan.parent_joins, cgroup, live, keep)
+        return self._map(kernel, newborn, birth.spec if birth.spec.has_new("user") else None)
 
     def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
         """Give birth to a further process of a running container."""
@@ -65,12 +68,14 @@ class Parent:
         def live(end: socket.socket) -> NoReturn:
             run_exec(self._kernel, entry, process, end, stdio)
 
+        kernel = narrate_to(self._kernel, entry.terms.narration, "parent")
         joins = ((f"/proc/{entry.pid}/ns/pid", c.CLONE_NEWPID),)
-        return self._map(self._clone(0, joins, cgroup, live, (entry.pidfd, *(stdio or ()))), None)
+        keep = (entry.pidfd, *_kept(entry.terms, stdio))
+        return self._map(kernel, self._clone(kernel, 0, joins, cgroup, live, keep), None)
 
     def _clone(
-        self, flags: int, joins: Iterable[tuple[str, int]], cgroup: int, live: Callable[[socket.socket], NoReturn],
-        keep: Iterable[int],
+        self, kernel: Kernel, flags: int, joins: Iterable[tuple[str, int]], cgroup: int,
+        live: Callable[[socket.socket], NoReturn], keep: Iterable[int],
     ) -> Newborn:  # fmt: skip
         ours, theirs = dialogue.pair()
         joined = 0
@@ -78,11 +83,11 @@ class Parent:
             for path, flag in joins:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    self._kernel.setns(descriptor, flag)
+                    kernel.setns(descriptor, flag)
                 finally:
                     os.close(descriptor)
                 joined |= flag
-            pid, pidfd = self._kernel.clone3(flags, cgroup)
+            pid, pidfd = kernel.clone3(flags, cgroup)
             if pid == 0:
                 # Other containers' pipes must not be held open in here while it is parked.
                 _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
@@ -93,22 +98,19 @@ class Parent:
         finally:
             theirs.close()
             if joined & c.CLONE_NEWPID:
-                self._kernel.setns(self._own_pid_namespace, c.CLONE_NEWPID)
+                kernel.setns(self._own_pid_namespace, c.CLONE_NEWPID)
         return Newborn(pid, pidfd, ours)
 
-    def _map(self, newborn: Newborn, spec: ContainerSpec | None) -> Newborn:
+    def _map(self, kernel: Kernel, newborn: Newborn, spec: ContainerSpec | None) -> Newborn:
         try:
             if spec is not None:
-                self._write_id_maps(newborn.pid, spec)
+                kernel.write_file(f"/proc/{newborn.pid}/uid_map", _id_map(spec.uid_map))
+                kernel.write_file(f"/proc/{newborn.pid}/gid_map", _id_map(spec.gid_map))
             dialogue.say(newborn.dialogue, dialogue.Mapped())
         except BaseException:
             bury(self._kernel, newborn)
             raise
         return newborn
-
-    def _write_id_maps(self, pid: int, spec: ContainerSpec) -> None:
-        self._kernel.write_file(f"/proc/{pid}/uid_map", _id_map(spec.uid_map))
-        self._kernel.write_file(f"/proc/{pid}/gid_map", _id_map(spec.gid_map))
 
 
 def bury(kernel: Kernel, newborn: Newborn) -> None:
@@ -129,6 +131,10 @@ def joinable_flags(spec: ContainerSpec) -> int:
         if namespace.kind not in ("pid", "time"):
             flags |= c.NAMESPACE_FLAGS[namespace.kind]
     return flags
+
+
+def _kept(terms: Terms, stdio: Stdio | None) -> tuple[int, ...]:
+    return (terms.narration, *range(3, 3 + terms.preserved), *(stdio or ()))
 
 
 def _close_all_but(kernel: Kernel, keep: set[int]) -> None:

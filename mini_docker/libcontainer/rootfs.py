@@ -64,7 +64,7 @@ class RootfsMaker:
         kernel = self._kernel
         if not self._plan.own_namespace:
             os.chdir(root_path or root)
-            os.chroot(".")
+            kernel.chroot(".")
             return
         if root < 0:
             root = kernel.open_tree(c.AT_FDCWD, root_path, c.OPEN_TREE_CLONE | c.AT_RECURSIVE)

@@ -16,7 +16,8 @@ import os
 import platform
 import signal
 import struct
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NoReturn, Protocol
 
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
@@ -127,6 +128,15 @@ class Kernel(Protocol):
     def setresuid(self, uid: int) -> None:
         """Set real, effective and saved user id."""
 
+    def join_session_keyring(self, name: str) -> None:
+        """Live with the session keyring of that name; a new one, empty, when there is none."""
+
+    def chroot(self, path: str) -> None:
+        """Make *path* what this process calls "/"."""
+
+    def execve(self, path: str, args: tuple[str, ...], env: Mapping[str, str]) -> NoReturn:
+        """Become another program; returns never."""
+
     # files whose text is an order: cgroups, /proc/sys, id maps
     def write_file(self, path: str, value: str) -> None:
         """Write *value* in one write(2)."""
@@ -155,12 +165,12 @@ _NUMBERS = {
     "x86_64": {
         "pivot_root": 155, "mount": 165, "umount2": 166, "sethostname": 170, "setdomainname": 171, "prctl": 157,
         "capset": 126, "unshare": 272, "setns": 308, "seccomp": 317, "setgroups": 116, "setresuid": 117,
-        "setresgid": 119, "bpf": 321,
+        "setresgid": 119, "bpf": 321, "keyctl": 250,
     },
     "aarch64": {
         "pivot_root": 41, "mount": 40, "umount2": 39, "sethostname": 161, "setdomainname": 162, "prctl": 167,
         "capset": 91, "unshare": 97, "setns": 268, "seccomp": 277, "setgroups": 159, "setresuid": 147,
-        "setresgid": 149, "bpf": 280,
+        "setresgid": 149, "bpf": 280, "keyctl": 219,
     },
 }  # fmt: skip
 _COMMON = {
@@ -352,6 +362,21 @@ class LinuxKernel:
 
     def setresuid(self, uid: int) -> None:
         self._call("setresuid", *(ctypes.c_uint(uid),) * 3, shown=(uid,))
+
+    def join_session_keyring(self, name: str) -> None:
+        self._call("keyctl", ctypes.c_int(c.KEYCTL_JOIN_SESSION_KEYRING), _path(name), shown=(name,))
+
+    def chroot(self, path: str) -> None:
+        try:
+            os.chroot(path)
+        except OSError as error:
+            raise SyscallError("chroot", (path,), error.errno or 0) from None
+
+    def execve(self, path: str, args: tuple[str, ...], env: Mapping[str, str]) -> NoReturn:
+        try:
+            os.execve(path, args, env)
+        except OSError as error:
+            raise SyscallError("execve", (path, list(args)), error.errno or 0) from None
 
     def write_file(self, path: str, value: str) -> None:
         try:

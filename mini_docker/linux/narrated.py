@@ -5,8 +5,9 @@ It knows how to describe a system call and nothing of why it is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, cast
 
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -36,6 +37,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "capset": ("give up all capabilities but these", "capset(2), capabilities(7)"),
     "seccomp": ("filter this process's system calls from now on", "seccomp(2)"),
     "guard_devices": ("let a BPF program decide on every use of a device in this cgroup", "bpf(2), cgroups(7)"),
+    "join_session_keyring": ("live with a keyring of the container's own, not ours", "keyctl(2), keyrings(7)"),
+    "chroot": ("make this directory what the process calls /", "chroot(2)"),
+    "execve": ("become the container's command: from here on no line of ours runs", "execve(2)"),
     "setgroups": ("set the supplementary groups", "setgroups(2)"),
     "setresgid": ("become this group for good", "setresgid(2)"),
     "setresuid": ("become this user for good", "setresuid(2)"),
@@ -68,6 +72,20 @@ class NarratedKernel:
         """This object, as the type checker should see it."""
         return cast(Kernel, self)
 
+    def clone3(self, flags: int, cgroup: int = -1) -> tuple[int, int]:
+        """Comes back twice, in parent and child: only the parent says it."""
+        words, page = WORDS["clone3"]
+        pid, pidfd = self._kernel.clone3(flags, cgroup)
+        if pid:
+            self._say(f"{self._who}clone3({hex(flags)}, {cgroup}) = ({pid}, {pidfd})  # {words}; {page}")
+        return pid, pidfd
+
+    def execve(self, path: str, args: tuple[str, ...], env: Mapping[str, str]) -> NoReturn:
+        """Said before it is done: afterwards nobody is left to say it."""
+        words, page = WORDS["execve"]
+        self._say(f"{self._who}execve({path!r}, {list(args)!r}, <{len(env)} variables>)  # {words}; {page}")
+        self._kernel.execve(path, args, env)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._kernel, name)
         words, page = WORDS[name]
@@ -84,6 +102,27 @@ class NarratedKernel:
             return result
 
         return narrated
+
+
+def narrate_to(kernel: Kernel, descriptor: int, who: str) -> Kernel:
+    """The door, narrated into *descriptor*; the door itself when that is -1, so that silence costs nothing.
+
+    Args:
+        descriptor: takes a line a sentence. It does not block: a listener that lags misses sentences, for whoever
+            speaks may have other containers to look after.
+        who: which half of the dialogue speaks.
+    """
+    if descriptor < 0:
+        return kernel
+    os.set_blocking(descriptor, False)
+
+    def say(sentence: str) -> None:
+        try:
+            os.write(descriptor, f"{sentence}\n".encode(errors="surrogateescape"))
+        except (BlockingIOError, BrokenPipeError):
+            pass  # nobody listens, or not fast enough
+
+    return NarratedKernel(kernel, say, f"{who}: ").door()
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,7 @@ from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
-from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio
+from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio, Terms
 from mini_docker.libcontainer.parent import Newborn, Parent, joinable_flags
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
@@ -132,15 +132,19 @@ class Supervisor:
             raise Conflict(f"container {id_} exists in the supervisor already")
         spec = from_json(ContainerSpec, request["spec"])
         spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
+        narration = descriptors.pop() if request["narrate"] else -1
         root = descriptors.pop() if request["has_root"] else -1
-        birth = Birth(spec, root, request["root_path"], _program(request), str(self._stage), self._last_capability)
-        stdio_wish = request["stdio"]
+        terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_), narration=narration)
+        birth = Birth(spec, root, request["root_path"], str(self._stage), terms)
         try:
-            container = self._bear_container(connection, id_, birth, stdio_wish)
+            container = self._bear_container(connection, id_, birth, request["stdio"])
         except BaseException:
             if root >= 0:
                 os.close(root)
             raise
+        finally:
+            if narration >= 0:
+                os.close(narration)  # init has its own by now; at its exec the listener hears the end
         self._containers[id_] = container
 
     def _bear_container(
@@ -164,7 +168,8 @@ class Supervisor:
         def bear(streams: Stdio | None) -> HeldProcess:
             newborn = self._born_into(
                 spec.cgroup,
-                lambda join, cgroup: self._parent.bear(replace(birth, join_cgroups=join), streams, cgroup),
+                birth.terms,
+                lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
             )
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
@@ -196,13 +201,13 @@ class Supervisor:
         stdio.set_pipes(*ours)
         return held
 
-    def _born_into(self, cgroup: str, bear: Callable[[Callable[[], None] | None, int], Newborn]) -> Newborn:
+    def _born_into(self, cgroup: str, terms: Terms, bear: Callable[[Terms, int], Newborn]) -> Newborn:
         """Bear a process into a container's cgroups: at once where the kernel can, else it joins by itself."""
         directory = self._cgroups.open_for_clone(cgroup)
         if directory < 0:
-            return bear(lambda: self._cgroups.join(cgroup), -1)
+            return bear(replace(terms, join_cgroups=lambda door: self._cgroups.join(cgroup, door)), -1)
         try:
-            return bear(None, directory)
+            return bear(terms, directory)
         finally:
             os.close(directory)
 
@@ -221,10 +226,8 @@ class Supervisor:
         process = from_json(ProcessSpec, request["process"])
         stdio_wish = request["stdio"]
         stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
-        entry = Entry(
-            container.init.pid, container.init.pidfd, joinable_flags(container.spec), _program(request),
-            self._last_capability,
-        )  # fmt: skip
+        terms = Terms(_program(request), self._last_capability, keyring=_keyring(container.id))
+        entry = Entry(container.init.pid, container.init.pidfd, joinable_flags(container.spec), terms)
         failed = False
 
         def executed(outcome: Outcome) -> None:
@@ -241,9 +244,8 @@ class Supervisor:
         def bear(streams: Stdio | None) -> HeldProcess:
             newborn = self._born_into(
                 container.spec.cgroup,
-                lambda join, cgroup: self._parent.bear_exec(
-                    replace(entry, join_cgroups=join), process, streams, cgroup
-                ),
+                terms,
+                lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
             )
             return HeldProcess(self._loop, self._kernel, newborn, stdio, lambda outcome: None, ended)
 
@@ -372,6 +374,11 @@ def _reply_outcome(connection: Connection, outcome: Outcome, reply: Frame) -> No
 
 def _program(request: Frame) -> bytes:
     return base64.b64decode(request["seccomp"])
+
+
+def _keyring(container: str) -> str:
+    """The name of a container's session keyring, as runc has it."""
+    return f"_ses.{container}"
 
 
 def _log_writer(wish: dict[str, Any]) -> LogWriter | None:

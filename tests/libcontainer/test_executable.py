@@ -56,5 +56,5 @@ def test_no_command(args: list[str]) -> None:
 
 def test_a_failed_exec_is_explained() -> None:
     """A file that is no program (ENOEXEC) was found: 126."""
-    assert executable.explain("x", OSError(8, "")).exit_code == 126
-    assert executable.explain("x", OSError(2, "")).exit_code == 127
+    assert executable.explain("x", 8).exit_code == 126
+    assert executable.explain("x", 2).exit_code == 127

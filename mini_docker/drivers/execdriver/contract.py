@@ -138,8 +138,14 @@ class ExecDriver(Protocol):
     def walls(self) -> Walls:
         """Which isolation it gives."""
 
-    def create(self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio) -> Sandbox:
+    def create(
+        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+    ) -> Sandbox:
         """Make the sandbox and park its init.
+
+        Args:
+            narrate: the writing end of a pipe, still the caller's to close, or -1. Every privileged step of both
+                halves is told there in words, a line each; its end comes when the command runs or init is gone.
 
         Raises:
             Conflict: the id is in use. Invalid: the spec asks for nonsense. Unsupported: this driver cannot.

@@ -26,6 +26,8 @@ from mini_docker.errors import Conflict
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources, to_json
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
+from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.narrated import narrate_to
 from mini_docker.supervisor.client import Reply, SupervisorClient
 from mini_docker.supervisor.protocol import Frame
 
@@ -69,18 +71,23 @@ class NativeDriver:
             capabilities=True, seccomp=True,
         )  # fmt: skip
 
-    def create(self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio) -> Sandbox:
+    def create(
+        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+    ) -> Sandbox:
         with self._lock:
             if container in self._known:
                 raise Conflict(f"container {container} exists in the {self.name} driver already")
             self._known[container] = spec.cgroup
             self._parents.add(spec.cgroup.rpartition("/")[0])
         try:
-            warnings = self._cgroups.create(spec.cgroup, spec.resources)
+            cgroups = self._cgroups
+            if narrate >= 0:
+                cgroups = cgroups.through(narrate_to(LinuxKernel(), narrate, "daemon"))
+            warnings = cgroups.create(spec.cgroup, spec.resources)
             reply = self._supervisor.ask(
-                "create", [root.descriptor] if root.descriptor >= 0 else [], container=container,
-                spec=to_json(_without_profile(spec)), seccomp=self._filter(spec.process),
-                has_root=root.descriptor >= 0, root_path=root.path, stdio=_stdio_json(stdio),
+                "create", [descriptor for descriptor in (root.descriptor, narrate) if descriptor >= 0],
+                container=container, spec=to_json(_without_profile(spec)), seccomp=self._filter(spec.process),
+                has_root=root.descriptor >= 0, root_path=root.path, stdio=_stdio_json(stdio), narrate=narrate >= 0,
             )  # fmt: skip
         except BaseException:
             self._forget(container)

@@ -45,6 +45,10 @@ class CgroupManager:
         dialect = CgroupDialectV2 if hierarchy.version == 2 else CgroupDialectV1
         self._dialect: CgroupDialect = dialect(kernel, hierarchy, self.features)
 
+    def through(self, kernel: Kernel) -> CgroupManager:
+        """The same keeper at another door, such as a narrated one."""
+        return CgroupManager(kernel, self.hierarchy, self.features)
+
     # making and changing
     def create(self, path: str, resources: Resources) -> tuple[str, ...]:
         """Make the cgroup and set its limits; one that exists is taken over.
@@ -99,13 +103,17 @@ class CgroupManager:
         for directory in self._dialect.directories(path):
             self._kernel.write_file(f"{directory}/cgroup.procs", str(pid))
 
-    def join(self, path: str) -> None:
+    def join(self, path: str, kernel: Kernel | None = None) -> None:
         """Move the *calling* process, which has a single thread, into the cgroup: a newborn calls it for itself.
 
         It must still see the host's cgroup mounts, and be root of the host as far as files go.
+
+        Args:
+            kernel: the newborn's own door; ours when not given.
         """
+        kernel = kernel or self._kernel
         for directory in self._dialect.directories(path):
-            self._kernel.write_file(f"{directory}/{self._dialect.join_file}", "0")
+            kernel.write_file(f"{directory}/{self._dialect.join_file}", "0")
 
     def open_for_clone(self, path: str) -> int:
         """A descriptor for clone3's CLONE_INTO_CGROUP, the caller's to close; -1 on v1, which cannot do it."""
