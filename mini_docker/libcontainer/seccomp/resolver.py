@@ -119,7 +119,7 @@ def _filter_for(architecture: str, profile: Profile, rules: list[Rule]) -> Archi
     default = verdict(profile.default_action, profile.default_errno)
     newest = max((number for number in clauses if number < _ARM_PRIVATE), default=-1)
     permissive = profile.default_action in (Action.ALLOW, Action.LOG, Action.TRACE)
-    beyond = default if permissive or not clauses else RET_ERRNO | errno.ENOSYS
+    beyond = default if permissive or newest < 0 else RET_ERRNO | errno.ENOSYS
     return ArchitectureFilter(architecture, clauses, default, newest + 1, beyond)
 
 
