@@ -64,3 +64,13 @@ without_docs=(
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*'
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*'
 )
+
+# fetch_wheels FOLDER REQUIREMENTS: the locked Python packages for Debian 12's Python, for a guest without a network.
+fetch_wheels() {
+  local environment
+  environment=$(mktemp -d)
+  python3 -m venv "$environment"
+  "$environment/bin/pip" download -qq --disable-pip-version-check --python-version 3.11 --only-binary=:all: \
+    -d "$1" -r "$2/dev.lock" >&2 || { rm -rf "$environment"; fail "pip could not fetch the packages of $2/dev.lock"; }
+  rm -rf "$environment"
+}
