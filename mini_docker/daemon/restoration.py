@@ -84,12 +84,15 @@ class Restoration:
                 self._containers.release_name(container.name, container.id)
                 container.name = names[0]
                 self._containers.reserve_name(container.name, container.id)
-                self._containers.save(container)
+                self._containers.save_config(container)
 
     def _see_to(self, container: Container, found: Found | None) -> Iterator[Job]:
         """What is to be done about one container."""
         if container.state.status == states.DEAD:
             yield self._engine.job("delete", container.id)
+        elif found is not None and _was_seen_to(container, found):
+            self._end(found)
+            yield from self._rest(container)
         elif found is not None and found.started:
             self._adopt(container, found)
             if found.exited is not None:
@@ -148,3 +151,10 @@ class Restoration:
                 except MiniDockerError as error:
                     log.warning("the layer of container %s, which is gone, stays: %s", container, error)
         self._layers.recover()
+
+
+def _was_seen_to(container: Container, found: Found) -> bool:
+    """The last daemon stored this end, and died before it told the exec driver to forget the container."""
+    if found.exited is None or container.state.running:
+        return False
+    return container.state.finished == int(found.exited.finished * 10**9)

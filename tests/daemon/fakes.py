@@ -45,6 +45,10 @@ from tests.graph.fake_driver import FakeDriver
 PATIENCE_SECONDS = 10.0
 
 
+class Forgotten(Exception):
+    """Nobody tells the process anything any more."""
+
+
 class FakeProcess:
     """One process: a thread that runs a program, with stdio, a log and attachers."""
 
@@ -109,8 +113,10 @@ class FakeProcess:
             self.woken.notify_all()
 
     def _run(self) -> None:
-        code = PROGRAMS[self.spec.args[0]](self)
-        self.end(code)
+        try:
+            self.end(PROGRAMS[self.spec.args[0]](self))
+        except Forgotten:
+            pass  # its daemon was "killed" and its test is over
 
     def end(self, code: int) -> None:
         """Deliver all, then report; as the contract has it."""
@@ -131,7 +137,7 @@ class FakeProcess:
     def until(self, condition: Callable[[], bool]) -> None:
         with self.woken:
             if not self.woken.wait_for(condition, PATIENCE_SECONDS):
-                raise SystemExit  # its daemon was "killed" and its test is over: end this thread in silence
+                raise Forgotten
 
 
 def _sleep(process: FakeProcess) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ class Container:
     def waiter(self, condition: Condition) -> Waiter:
         """Begin to wait; give the waiter back with `forget` if it is not waited out."""
         waiter = Waiter(condition)
-        with self._waiters_lock:
+        # Not in the middle of a move: an end is over when all is given back and no restart is decided on.
+        with self.lock if condition is Condition.NOT_RUNNING else nullcontext(), self._waiters_lock:
             settled = (condition is Condition.NOT_RUNNING and not (self.state.running or self.state.restarting)) or (
                 condition is Condition.REMOVED and self._removed
             )
@@ -183,22 +185,22 @@ class Container:
     # Storage.
 
     def to_json(self) -> dict[str, Any]:
-        """What config.json keeps; the host config has a file of its own."""
+        """What config.json keeps: who the container is. The host config and the state have files of their own."""
         return {
             "ID": self.id,
+            "Name": self.name,
             "Created": self.created,
             "Image": self.image,
             "Driver": self.driver,
             "Config": self.config.to_json(),
-            **self.run_state_to_json(),
+            "Mounts": [mount.to_json() for mount in self.mounts],
+            "Networks": [attachment.to_json() for attachment in self.attachments.values()],
         }
 
-    def run_state_to_json(self) -> dict[str, Any]:
-        """The part of config.json that changes during a life."""
+    def state_to_json(self) -> dict[str, Any]:
+        """What state.json keeps: what has become of it since it was created."""
         return {
-            "Name": self.name,
             "State": self.state.to_json(),
-            "Mounts": [mount.to_json() for mount in self.mounts],
             "Networks": [attachment.to_json() for attachment in self.attachments.values()],
             "RestartCount": self.restart_count,
             "Monitor": [self.monitor.restarts, self.monitor.backoff_seconds],
@@ -206,8 +208,10 @@ class Container:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], host_config: dict[str, Any], directory: Path) -> Container:
-        """The inverse of `to_json`.
+    def from_json(
+        cls, data: dict[str, Any], host_config: dict[str, Any], state: dict[str, Any] | None, directory: Path
+    ) -> Container:
+        """The inverse of `to_json` and `state_to_json`; without a state it is as it was created.
 
         Raises:
             KeyError, TypeError, ValueError, Invalid: the files are not what `to_json` wrote.
@@ -217,14 +221,18 @@ class Container:
             data["ID"], data["Name"], data["Created"], data["Image"], config,
             HostConfig.from_json(host_config), directory, data["Driver"],
         )  # fmt: skip
-        container.state = State.from_json(data["State"])
-        if container.state.status == states.REMOVING:  # the daemon died in the middle of it
-            container.move("stick")
         container.mounts = tuple(MountPoint.from_json(mount) for mount in data["Mounts"])
-        for item in data["Networks"]:
+        for item in (state or data)["Networks"]:
             container.attach(Attachment.from_json(item))
-        container.restart_count = data["RestartCount"]
-        restarts, backoff_seconds = data["Monitor"]
-        container.monitor = replace(container.monitor, restarts=restarts, backoff_seconds=backoff_seconds)
-        container.stopped_by_user = data["StoppedByUser"]
+        if state is not None:
+            container._take_state(state)
         return container
+
+    def _take_state(self, data: dict[str, Any]) -> None:
+        self.state = State.from_json(data["State"])
+        if self.state.status == states.REMOVING:  # the daemon died in the middle of it
+            self.move("stick")
+        self.restart_count = data["RestartCount"]
+        restarts, backoff_seconds = data["Monitor"]
+        self.monitor = replace(self.monitor, restarts=restarts, backoff_seconds=backoff_seconds)
+        self.stopped_by_user = data["StoppedByUser"]

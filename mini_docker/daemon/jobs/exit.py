@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,27 +90,27 @@ class Exit:
             if not state.running or request.finished + _CLOCK_SLACK_NS < state.started:
                 return  # the end of a run that never began, or that was seen to already
             self._ended(job, container, request)
+            _try(self._connections.release, job, container)
             backoff = self._decide(container, request)
+            # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
             self._containers.save(container)
+            _try(self._exec_driver.delete, container.id)
+            if request.root_is_open:
+                _try(self._layers.close, container.id)
             if backoff is not None:
                 self._restart_later(job.engine, container, backoff)
         if container.host_config.auto_remove and not container.state.restarting and not container.spared:
             self._remove(job, container)
         container.ring_exit()
 
-    def _ended(self, job: Job, container: Container, request: ExitRequest) -> None:
+    @staticmethod
+    def _ended(job: Job, container: Container, request: ExitRequest) -> None:
         container.move(
             "exit", pid=0, exit_code=request.exit_code, oom_killed=request.oom_killed, finished=request.finished
         )
         if request.oom_killed:
             log_event(job, container, "oom")
         log_event(job, container, "die", exitCode=str(request.exit_code))
-        # Each is tried whatever becomes of the others: what is not given back now is lost.
-        with ExitStack() as estate:
-            if request.root_is_open:
-                estate.callback(_try, self._layers.close, container.id)
-            estate.callback(_try, self._exec_driver.delete, container.id)
-            estate.callback(_try, self._connections.release, job, container)
 
     def _decide(self, container: Container, request: ExitRequest) -> float | None:
         if not self.restarts:
@@ -153,6 +152,7 @@ class Exit:
 
 
 def _try(give_back: Callable[..., None], *args: Any) -> None:
+    """Whatever becomes of it, the rest must be given back, too: what is not given back now is lost."""
     try:
         give_back(*args)
     except (MiniDockerError, OSError):

@@ -33,7 +33,7 @@ class Rename:
             undo.callback(self._containers.release_name, new, container.id)
             self._names.rename(f"/{old}", f"/{new}")
             container.name = new
-            self._containers.save(container)
+            self._containers.save_config(container)
             self._containers.release_name(old, container.id)
             undo.pop_all()
             log_event(job, container, "rename", oldName=f"/{old}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_end_that_nobody_saw_is_recorded(first: FakeHouse) -> None:
     until(second, container, "exited")
     assert second.wait(container) == 9
     assert second.network_driver.held() == 0 and not any(second.graph_driver.opened.values())
+    second.daemon.shutdown()
+
+
+def test_end_that_was_seen_to_is_not_seen_twice(first: FakeHouse) -> None:
+    """The daemon died after it stored an end and before the exec driver forgot it: no second die, no wrong restart."""
+    container = first.start("exit", "9", host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}})
+    first.wait(container)
+    seen = first.containers.get(container).state
+    end = Exited(container, "", 9, False, seen.finished / 1e9)
+    end = replace(end, finished=next(t for t in (end.finished, end.finished + 2e-7) if int(t * 10**9) == seen.finished))
+    survivor = Survivor(first.exec_driver, [replace(found(container), pid=0, exited=end)])
+    second = FakeHouse(first.root, survivor)
+    second.daemon._exits.submit(lambda: None).result(5)
+    assert "die" not in second.actions(container)[:1] and not any(second.graph_driver.opened.values())
     second.daemon.shutdown()
 
 
