@@ -24,7 +24,7 @@ from mini_docker.errors import Unauthorized
 from mini_docker.registry.challenge import Challenge
 from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.errors import refusal
-from mini_docker.registry.transport import Transport, read_small
+from mini_docker.registry.transport import Transport
 
 CLIENT_ID = "docker"
 SHORTEST_LIFE = 60.0
@@ -157,7 +157,7 @@ class Authorizer:
             query += [("offline_token", "true"), ("client_id", CLIENT_ID)] if offline else []
             headers = {"Authorization": credentials.basic()} if credentials.username else {}
             response = self._transport.request("GET", _with_query(realm, query), headers)
-        body = read_small(response)
+        body = response.read_small()
         if response.status != 200:
             raise refusal(response.status, body, f"GET {realm}")
         return self._read_token(body)

@@ -19,7 +19,7 @@ from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.endpoints import Endpoint
 from mini_docker.registry.errors import RegistryError, Unreachable, refusal
 from mini_docker.registry.patience import Cancellation, RetryPolicy
-from mini_docker.registry.transport import Body, Response, Transport, read_small
+from mini_docker.registry.transport import Body, Response, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ class Conversation:
         for failures in range(1, self._memory.retries.attempts + 1):
             self._cancellation.check()
             response = self._transport.request("GET", url)
-            body = read_small(response)
+            body = response.read_small()
             if response.status in (200, 401):
                 self._memory.remember(self.endpoint, _challenges(response) if response.status == 401 else [])
                 return
@@ -126,7 +126,7 @@ class Conversation:
                 continue
             if response.status in accepted:
                 return response
-            refused = refusal(response.status, read_small(response), f"{method} {url}", _retry_after(response))
+            refused = refusal(response.status, response.read_small(), f"{method} {url}", _retry_after(response))
             if response.status == 401 and trusted:
                 challenges = _challenges(response)
                 if refreshed or not challenges:
@@ -163,7 +163,7 @@ class Conversation:
 
 
 def _challenges(response: Response) -> list[Challenge]:
-    return parse_challenges(response.headers.getlist("WWW-Authenticate"))
+    return parse_challenges(response.header_values("WWW-Authenticate"))
 
 
 def _as_denied(refused: RegistryError, challenges: list[Challenge]) -> RegistryError:

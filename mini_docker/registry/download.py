@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
-
-from urllib3.exceptions import HTTPError
 
 from mini_docker.errors import Invalid
 from mini_docker.registry.digest import DigestMismatch, Verifier
 from mini_docker.registry.errors import Unreachable
 from mini_docker.registry.session import Session
-from mini_docker.registry.transport import Response, cut_off, reason
+from mini_docker.registry.transport import BrokenOff, Response
 
 PIECE_BYTES = 256 * 1024
 """Large enough that Python's share of the work is small, small enough that progress is seen on a slow line."""
@@ -47,7 +44,7 @@ def download_blob(session: Session, digest: str, size: int, write: Callable[[byt
         response = session.open_blob(digest, done)
         broke = ""
         try:
-            with session.cancellation.cutting(partial(cut_off, response)):
+            with session.cancellation.cutting(response.cut):
                 _skip(response, done)
                 while done < size:
                     piece = response.read(min(PIECE_BYTES, size - done))
@@ -57,8 +54,8 @@ def download_blob(session: Session, digest: str, size: int, write: Callable[[byt
                     done += len(piece)
                     verifier.update(piece)
                     write(piece)
-        except HTTPError as error:
-            broke = reason(error)
+        except BrokenOff as error:
+            broke = str(error)
         finally:
             # Read to its end, the answer has given its connection back already; else this ends both.
             response.close()

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mini_docker.errors import Invalid
@@ -25,6 +25,9 @@ DOCKER_HUB = "https://registry-1.docker.io"
 DOCKER_HUB_INDEX = "https://index.docker.io"
 """Docker Hub's first API lives on there for search alone."""
 DEFAULT_CERTS_FOLDER = Path("/etc/docker/certs.d")
+
+if TYPE_CHECKING:
+    import ssl
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str], Iterable[str]]
@@ -63,6 +66,8 @@ class Endpoint:
         Raises:
             Invalid: the ``certs`` folder is broken; the message names the file.
         """
+        import ssl
+
         context = ssl.create_default_context()
         if not self.verify:
             context.check_hostname = False

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 
 from mini_docker.registry.conversation import Conversation
-from mini_docker.registry.transport import read_small
 
 MOST_PAGES = 10_000
 """A registry that always names a next page must not keep us for ever."""
@@ -31,7 +30,7 @@ def listing(conversation: Conversation, path: str, member: str) -> list[str]:
     for _ in range(MOST_PAGES):
         response = conversation.request("GET", path)
         try:
-            value = json.loads(read_small(response))
+            value = json.loads(response.read_small())
         except (ValueError, RecursionError):
             value = None
         names = value.get(member) if isinstance(value, Mapping) else None

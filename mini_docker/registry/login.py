@@ -12,7 +12,6 @@ from mini_docker.registry.endpoints import domain_of
 from mini_docker.registry.errors import RegistryError, Unreachable
 from mini_docker.registry.patience import Cancellation
 from mini_docker.registry.service import RegistryService
-from mini_docker.registry.transport import read_small
 
 
 def login(service: RegistryService, credentials: Credentials, cancellation: Cancellation) -> str:
@@ -38,14 +37,16 @@ def login(service: RegistryService, credentials: Credentials, cancellation: Canc
 
 def _show(conversation: Conversation) -> str:
     authorizer, challenges = conversation.authorizer()
+    url = f"{conversation.endpoint.url}/v2/"
     try:
         identity = authorizer.identity_token(challenges)
-        read_small(conversation.request("GET", "v2/"))
+    except RegistryError as error:
+        # The token server says itself what is wrong.
+        raise type(error.as_kind())(f'Get "{url}": {error}') from error
+    try:
+        conversation.request("GET", "v2/").read_small()
     except RegistryError as error:
         if error.status != 401:
             raise error.as_kind() from error
-        url = f"{conversation.endpoint.url}/v2/"
-        # A token server says itself what is wrong; a registry with basic auth only says 401.
-        reason = f"failed with status: 401 Unauthorized{'' if error.code == 'UNKNOWN' else f': {error}'}"
-        raise Unauthorized(f"login attempt to {url} {reason}") from error
+        raise Unauthorized(f"login attempt to {url} failed with status: 401 Unauthorized") from error
     return identity

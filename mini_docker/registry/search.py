@@ -23,7 +23,6 @@ from mini_docker.registry.listing import listing
 from mini_docker.registry.patience import Cancellation
 from mini_docker.registry.reference import DEFAULT_DOMAIN
 from mini_docker.registry.service import RegistryService
-from mini_docker.registry.transport import read_small
 
 DEFAULT_LIMIT = 25
 LARGEST_LIMIT = 100
@@ -108,7 +107,7 @@ class _Search:
             names = listing(self._talk, "v2/_catalog", "repositories")
             return [SearchResult(name) for name in names if word in name][:limit]
         try:
-            value = json.loads(read_small(answer))
+            value = json.loads(answer.read_small())
         except (ValueError, RecursionError):
             value = None
         results = value.get("results") if isinstance(value, Mapping) else None

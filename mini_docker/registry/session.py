@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
-
-from urllib3.exceptions import HTTPError
 
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation, Memory
@@ -26,7 +23,7 @@ from mini_docker.registry.manifest import ACCEPT, LARGEST_MANIFEST, ImageIndex, 
 from mini_docker.registry.patience import Cancellation, RetryPolicy
 from mini_docker.registry.platform import Platform
 from mini_docker.registry.reference import Reference
-from mini_docker.registry.transport import Response, cut_off, reason
+from mini_docker.registry.transport import BrokenOff, Response
 
 T = TypeVar("T")
 
@@ -229,7 +226,7 @@ class Session:
         for failures in range(1, self.retries.attempts + 1):
             response = conversation.request("GET", path, headers)
             try:
-                with self.cancellation.cutting(partial(cut_off, response)):
+                with self.cancellation.cutting(response.cut):
                     data = response.read(limit + 1)
                 if len(data) > limit:
                     response.close()
@@ -238,12 +235,10 @@ class Session:
                 if claimed:
                     verify(data, claimed, "manifest" if "/manifests/" in path else "blob")
                 return response.headers, data
-            except (HTTPError, DigestMismatch) as error:
+            except (BrokenOff, DigestMismatch):
                 response.close()
                 self.cancellation.check()
                 if failures == self.retries.attempts:
-                    if isinstance(error, DigestMismatch):
-                        raise
-                    raise Unreachable(f'Get "{path}": {reason(error)}') from error
+                    raise
                 self.cancellation.sleep(self.retries.pause(failures))
         raise AssertionError("a retry policy has at least one attempt")

@@ -2,36 +2,93 @@
 
 It knows no registry API and decides nothing about retries or who may see what, but for one law:
 the ``Authorization`` header goes to the host it was meant for and to no other.
+
+urllib3 and TLS are imported at the first exchange: they take 14 MB, and most daemons are idle most of the time.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
-
-import urllib3
-from urllib3.exceptions import (
-    HTTPError,
-    InsecureRequestWarning,
-    NameResolutionError,
-    NewConnectionError,
-    SSLError,
-    TimeoutError,
-)
 
 from mini_docker.registry.endpoints import Endpoint
 from mini_docker.registry.errors import Unreachable
 from mini_docker.registry.patience import Timeouts
 
+if TYPE_CHECKING:
+    import urllib3
+    from urllib3.exceptions import HTTPError
+
 Body = Callable[[], "bytes | Iterable[bytes]"]
 """Makes the body anew for each try: what was half sent cannot be sent again."""
-Response = urllib3.BaseHTTPResponse
 
 MOST_REDIRECTS = 10
 SMALL = 1024 * 1024
 """Bytes of an answer that is read whole into memory when it is not content: errors, tokens."""
 _POOL_SIZE = 16
+
+
+class BrokenOff(Unreachable):
+    """An answer began and did not come to its end."""
+
+
+class Response:
+    """An answer whose body is still to be read.
+
+    Attributes:
+        status: of HTTP.
+        headers: their names in any case.
+        url: what was asked for.
+    """
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse, url: str) -> None:
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+        self.url = url
+        self._answer = answer
+
+    def header_values(self, name: str) -> list[str]:
+        """The values of a header that may be sent more than once."""
+        return list(self._answer.headers.getlist(name))
+
+    def read(self, size: int) -> bytes:
+        """The next *size* bytes, fewer only at the end. Read to its end, the answer gives its connection back.
+
+        Raises:
+            BrokenOff: the connection broke, or nothing came for too long.
+        """
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._answer.read(size)
+        except HTTPError as error:
+            raise BrokenOff(f"the answer broke off: {_reason(error, self.url)}") from error
+
+    def read_small(self) -> bytes:
+        """The body of an answer that must be small, to its end.
+
+        Raises:
+            BrokenOff: it broke off. Unreachable: it is larger than `SMALL`, which no registry sends here.
+        """
+        try:
+            data = self.read(SMALL + 1)
+            if len(data) > SMALL:
+                raise Unreachable(f"the answer of {self.url} is larger than {SMALL} bytes")
+            return data
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Have done with it: the connection, if it has not been given back, ends."""
+        self._answer.close()
+
+    def cut(self) -> None:
+        """From another thread: let whoever reads find it broken off now. Nothing happens when it is read."""
+        try:
+            self._answer.shutdown()
+        except (RuntimeError, ValueError, OSError):
+            pass  # its connection was given back, or closed: nobody is reading any more
 
 
 class Transport:
@@ -48,11 +105,13 @@ class Transport:
     """
 
     def __init__(self, endpoint: Endpoint, user_agent: str, timeouts: Timeouts) -> None:
+        import urllib3
+
         self.endpoint = endpoint
         self._user_agent = user_agent
         if not endpoint.verify:
             # Whoever runs the daemon decided that; a warning on standard error for each request tells nobody.
-            urllib3.disable_warnings(InsecureRequestWarning)
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._pool = urllib3.PoolManager(
             maxsize=_POOL_SIZE,
             timeout=urllib3.Timeout(connect=timeouts.connect, read=timeouts.read),
@@ -65,7 +124,7 @@ class Transport:
     def request(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Response:
-        """Make one exchange; the answer's body is still to be read, and the answer to be closed by the caller.
+        """Make one exchange; the answer's body is still to be read, and the answer to be closed, by the caller.
 
         Raises:
             Unreachable: no answer came.
@@ -76,8 +135,7 @@ class Transport:
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
-            response.drain_conn()
-            response.release_conn()
+            response.read_small()
             target = urljoin(url, location)
             if _origin(target) != _origin(url):
                 sent = {name: value for name, value in sent.items() if name.lower() != "authorization"}
@@ -91,10 +149,12 @@ class Transport:
         self._pool.clear()
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | None) -> Response:
+        from urllib3.exceptions import HTTPError
+
         if urlsplit(url).scheme not in ("http", "https"):
             raise Unreachable(f'{method.capitalize()} "{url}": unsupported protocol scheme')
         try:
-            return self._pool.request(
+            answer = self._pool.request(
                 method,
                 url,
                 headers=dict(headers),
@@ -104,48 +164,29 @@ class Transport:
                 decode_content=False,
             )
         except HTTPError as error:
-            raise Unreachable(f'{method.capitalize()} "{url}": {reason(error)}') from error
+            raise Unreachable(f'{method.capitalize()} "{url}": {_reason(error, url)}') from error
+        return Response(answer, url)
 
 
-def read_small(response: Response) -> bytes:
-    """The body of an answer that must be small; the connection goes back to the pool.
-
-    Raises:
-        Unreachable: it broke off, or is larger than `SMALL`.
-    """
-    try:
-        data = response.read(SMALL + 1)
-        if len(data) > SMALL:
-            response.close()
-            raise Unreachable(f"the answer is larger than {SMALL} bytes, which no registry sends here")
-        return data
-    except HTTPError as error:
-        raise Unreachable(f"the answer broke off: {reason(error)}") from error
-    finally:
-        response.release_conn()
-
-
-def cut_off(response: Response) -> None:
-    """From another thread: let whoever reads the answer find it broken off now. Nothing happens when it is read."""
-    try:
-        response.shutdown()
-    except (RuntimeError, ValueError, OSError):
-        pass  # its connection went back to the pool, or closed: nobody is reading any more
-
-
-def reason(error: HTTPError) -> str:
+def _reason(error: HTTPError, url: str) -> str:
     """A failure of urllib3 in the words that users of Docker know."""
+    import ssl
+
+    from urllib3 import exceptions as kinds
+
     cause = error.args[0] if error.args else None
-    if isinstance(error, NameResolutionError):
-        return "dial tcp: lookup failed: no such host"
-    if isinstance(error, NewConnectionError) and isinstance(error.__cause__, OSError):
-        return f"dial tcp: connect: {(error.__cause__.strerror or str(error.__cause__)).lower()}"
-    if isinstance(error, SSLError) and isinstance(cause, ssl.SSLError):
+    _, host, port = _origin(url)
+    if isinstance(error, kinds.NameResolutionError):
+        return f"dial tcp: lookup {host}: no such host"
+    if isinstance(error, kinds.NewConnectionError) and isinstance(error.__cause__, OSError):
+        why = (error.__cause__.strerror or str(error.__cause__)).lower()
+        return f"dial tcp {host}:{port}: connect: {why}"
+    if isinstance(error, kinds.SSLError) and isinstance(cause, ssl.SSLError):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"x509: certificate verification failed: {cause.verify_message}"
         if cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
             return "http: server gave HTTP response to HTTPS client"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, kinds.TimeoutError):
         return "timed out waiting for an answer"
     return str(error)
 

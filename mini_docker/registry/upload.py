@@ -28,7 +28,7 @@ from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation
 from mini_docker.registry.errors import RegistryError, Unreachable
 from mini_docker.registry.session import Session
-from mini_docker.registry.transport import Response, read_small
+from mini_docker.registry.transport import Response
 
 PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
@@ -81,7 +81,7 @@ def push_manifest(session: Session, name: str, data: bytes, media_type: str) -> 
 
     def put(conversation: Conversation) -> None:
         headers = {"Content-Type": media_type}
-        read_small(conversation.request("PUT", path, headers, lambda: data, accepted=(201, 202, 200)))
+        conversation.request("PUT", path, headers, lambda: data, accepted=(201, 202, 200)).read_small()
 
     session.at_endpoint(put)
 
@@ -107,17 +107,17 @@ class _Upload:
             return Outcome.MOUNTED
         location = self._send(self._location(answer))
         closing = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': self._blob.digest})}"
-        read_small(self._conversation.request("PUT", closing, accepted=(201, 204)))
+        self._conversation.request("PUT", closing, accepted=(201, 204)).read_small()
         return Outcome.PUSHED
 
     def _begin(self, query: dict[str, str]) -> Response:
         answer = self._conversation.request("POST", f"{self._path}/uploads/?{urlencode(query)}", accepted=(201, 202))
-        read_small(answer)
+        answer.read_small()
         return answer
 
     def _exists(self) -> bool:
         try:
-            read_small(self._conversation.request("HEAD", f"{self._path}/{self._blob.digest}"))
+            self._conversation.request("HEAD", f"{self._path}/{self._blob.digest}").read_small()
         except RegistryError as error:
             if error.status == 404:
                 return False
@@ -150,7 +150,7 @@ class _Upload:
         answer = self._conversation.request(
             "PATCH", location, headers, lambda: self._pieces(offset), repeatable=False, accepted=(201, 202, 204)
         )
-        read_small(answer)
+        answer.read_small()
         return answer
 
     def _pieces(self, offset: int) -> Iterator[bytes]:
@@ -174,7 +174,7 @@ class _Upload:
             # The distribution project's registry seals the offset into the location: after a break
             # it does not know the upload any more.
             return self._location(self._begin({})), 0
-        read_small(answer)
+        answer.read_small()
         found = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
         # "0-0" is what registries say of one byte and, some of them, of none: then the byte is sent again from 0.
         last = int(found[1]) if found else 0

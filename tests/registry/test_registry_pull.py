@@ -484,5 +484,7 @@ def test_a_mirror_is_asked_first_and_the_origin_when_it_fails(tmp_path: Path) ->
 
 def test_a_dead_registry_is_named(bench: PullBench) -> None:
     """Nobody listens: the error names the address and the reason."""
-    with pytest.raises(Unavailable, match=r'Get "http://127.0.0.1:1/v2/": dial tcp: connect: connection refused'):
+    with pytest.raises(
+        Unavailable, match=r'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused'
+    ):
         bench.pull("127.0.0.1:1/app", "1")

@@ -40,7 +40,8 @@ class Refused(MiniDockerError):
 
 def body_of(code: str, message: str) -> bytes:
     """The JSON object that explains a refusal."""
-    return json.dumps({"errors": [{"code": code, "message": message, "detail": None}]}).encode()
+    # An empty detail, not null: Docker takes an error without one for a bare code and loses its own sentence for it.
+    return json.dumps({"errors": [{"code": code, "message": message, "detail": {}}]}).encode()
 
 
 def too_early(status: int, message: str) -> Answer:
