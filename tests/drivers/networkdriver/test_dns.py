@@ -1,0 +1,182 @@
+"""The embedded DNS server: its answers as values, and a live one that a container's namespace asks with dig."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+
+import pytest
+from dnslib import QTYPE, RCODE, DNSRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_docker.drivers.networkdriver.contract import Address
+from mini_docker.drivers.networkdriver.dns import DnsServer, open_sockets
+from mini_docker.drivers.networkdriver.dns_message import address_of_reverse_name, answer_locally, for_datagram
+from tests.drivers.networkdriver.namespaces import Namespace, private_host
+
+KNOWN = {"web": ["10.0.0.2"], "both": ["10.0.0.3", "fd00::3"], "many": [f"10.0.1.{n}" for n in range(250)]}
+UPSTREAM = ip_address("192.0.2.53")
+
+
+class FixedNames:
+    """A few neighbours."""
+
+    def addresses(self, name: str) -> Sequence[Address] | None:
+        """From the table."""
+        found = KNOWN.get(name)
+        return [ip_address(text) for text in found] if found else None
+
+    def names(self, address: Address) -> Sequence[str]:
+        """From the table."""
+        return [f"{name}.n1" for name, found in KNOWN.items() if str(address) in found]
+
+
+def ask(name: str, kind: str = "A") -> tuple[int, list[str]] | None:
+    """The code and the data of a local answer; None when it is for others to give."""
+    reply = answer_locally(DNSRecord.question(name, kind), FixedNames())
+    return None if reply is None else (reply.header.rcode, [str(record.rdata) for record in reply.rr])
+
+
+def test_neighbours_are_known() -> None:
+    """By name in any case, forward and reverse, IPv4 and IPv6."""
+    assert ask("WEB.") == (RCODE.NOERROR, ["10.0.0.2"])
+    assert ask("both", "AAAA") == (RCODE.NOERROR, ["fd00::3"])
+    assert ask("2.0.0.10.in-addr.arpa", "PTR") == (RCODE.NOERROR, ["web.n1."])
+    reverse = ip_address("fd00::3").reverse_pointer
+    assert ask(reverse, "PTR") == (RCODE.NOERROR, ["both.n1."])
+
+
+def test_a_neighbour_without_that_kind_of_address_is_no_stranger() -> None:
+    """NOERROR and no data: NXDOMAIN would make musl's resolver forget the IPv4 address that it has just got."""
+    assert ask("web", "AAAA") == (RCODE.NOERROR, [])
+    assert ask("web", "MX") == (RCODE.NOERROR, [])
+
+
+def test_strangers_are_asked_for_outside() -> None:
+    """Neither known nor denied here."""
+    for name, kind in (("example.org", "A"), ("9.9.9.9.in-addr.arpa", "PTR"), ("nonsense.in-addr.arpa", "PTR")):
+        assert ask(name, kind) is None
+
+
+def test_a_long_answer_is_cut_for_a_datagram() -> None:
+    """And marked, so that the asker comes again by TCP; one who takes large datagrams gets it whole."""
+    question = DNSRecord.question("many")
+    reply = answer_locally(question, FixedNames())
+    assert reply is not None
+    cut = DNSRecord.parse(for_datagram(reply, question))
+    assert cut.header.tc == 1
+    assert len(cut.pack()) <= 512
+
+
+@given(st.ip_addresses())
+def test_reverse_names_are_read(address: Address) -> None:
+    """The inverse of `reverse_pointer`, for both versions."""
+    if getattr(address, "scope_id", None) is None:
+        assert address_of_reverse_name(address.reverse_pointer) == address
+
+
+@given(st.text(max_size=40))
+def test_other_names_are_no_addresses(text: str) -> None:
+    """Whatever stands before the suffix."""
+    for suffix in (".in-addr.arpa", ".ip6.arpa", ""):
+        found = address_of_reverse_name(text + suffix)
+        assert found is None or found.reverse_pointer.count(".") == (text + suffix).count(".")
+
+
+class Upstream:
+    """A resolver that knows example.org only; *gate* holds its answers back."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked: list[bool] = []
+
+    def ask(self, message: bytes, server: Address, stream: bool) -> bytes:
+        """As `ask_upstream`."""
+        assert server == UPSTREAM
+        self.asked.append(stream)
+        assert self.gate.wait(10)
+        question = DNSRecord.parse(message)
+        if str(question.q.qname) != "example.org.":
+            raise TimeoutError("no answer")
+        return bytes(question.replyZone("example.org 60 IN A 192.0.2.80").pack())
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+def container(upstream: Upstream) -> Iterator[Namespace]:
+    """A namespace that is served."""
+    if shutil.which("dig") is None:
+        pytest.skip("no dig")
+    with private_host():
+        namespace = Namespace()
+        server = DnsServer(upstream.ask)
+        namespace.run("ip", "link", "set", "lo", "up")
+        with namespace.entered():
+            server.add("c1", open_sockets(), FixedNames(), [UPSTREAM])
+        yield namespace
+        server.remove("c1")
+        server.close()
+        namespace.close()
+
+
+def dig(namespace: Namespace, *words: str) -> list[str]:
+    """What dig prints in short."""
+    return namespace.run("dig", "+short", "+tries=1", "+time=5", "@127.0.0.11", *words).splitlines()
+
+
+live = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+class TestLive:
+    """Asked from inside a namespace, over both transports."""
+
+    pytestmark = live
+
+    def test_dig_finds_neighbours_and_strangers(self, container: Namespace, upstream: Upstream) -> None:
+        """Neighbours without a word to the outside."""
+        for transport in ("+notcp", "+tcp"):
+            assert dig(container, transport, "web") == ["10.0.0.2"]
+            assert dig(container, transport, "-x", "10.0.0.2") == ["web.n1."]
+            assert upstream.asked == []
+            assert dig(container, transport, "example.org") == ["192.0.2.80"]
+            upstream.asked.clear()
+        assert len(dig(container, "+noedns", "many")) == 250  # cut, then by TCP
+
+    def test_when_nobody_answers_outside_it_says_so(self, container: Namespace) -> None:
+        """SERVFAIL, at once, instead of silence."""
+        assert "SERVFAIL" in container.run("dig", "+tries=1", "@127.0.0.11", "nowhere.example")
+
+    def test_a_slow_resolver_delays_nobody_else(self, container: Namespace, upstream: Upstream) -> None:
+        """Neighbours are answered while questions outside wait; too many of those are dropped."""
+        upstream.gate.clear()
+        with container.entered():
+            asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with asker:
+            for _ in range(50):
+                asker.sendto(DNSRecord.question("example.org").pack(), ("127.0.0.11", 53))
+            assert dig(container, "web") == ["10.0.0.2"]
+            assert len(upstream.asked) <= 8
+            upstream.gate.set()
+            asker.settimeout(10)
+            assert DNSRecord.parse(asker.recv(512)).rr[0].rtype == QTYPE.A
+
+    def test_nonsense_gets_no_answer_and_breaks_nothing(self, container: Namespace) -> None:
+        """Bytes that are no message, answers that nobody asked for, streams that stop in the middle."""
+        with container.entered():
+            asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            stream = socket.create_connection(("127.0.0.11", 53))
+        with asker, stream:
+            for message in (b"", b"?", os.urandom(300), DNSRecord.question("web").reply().pack()):
+                asker.sendto(message, ("127.0.0.11", 53))
+            stream.sendall(b"\x00\x50half")
+            assert dig(container, "web") == ["10.0.0.2"]
