@@ -1,15 +1,17 @@
 """Transport: one HTTP exchange with an endpoint, redirects followed. A thin shell around urllib3.
 
 It knows no registry API and decides nothing about retries or who may see what, but for one law:
-the ``Authorization`` header goes to the host it was meant for and to no other.
+the ``Authorization`` header goes to the host it was meant for and to no other. Proxies are those of the
+environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``); nobody asks a proxy for this machine itself.
 
 urllib3 and TLS are imported at the first exchange: they take 14 MB, and most daemons are idle most of the time.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from mini_docker.registry.endpoints import Endpoint
@@ -105,6 +107,8 @@ class Transport:
     """
 
     def __init__(self, endpoint: Endpoint, user_agent: str, timeouts: Timeouts) -> None:
+        from urllib.request import getproxies_environment
+
         import urllib3
 
         self.endpoint = endpoint
@@ -112,14 +116,21 @@ class Transport:
         if not endpoint.verify:
             # Whoever runs the daemon decided that; a warning on standard error for each request tells nobody.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self._pool = urllib3.PoolManager(
-            maxsize=_POOL_SIZE,
-            timeout=urllib3.Timeout(connect=timeouts.connect, read=timeouts.read),
-            retries=False,
-            # Reading all of the system's authorities takes 20 ms: not for an endpoint without TLS.
-            ssl_context=endpoint.tls() if endpoint.url.startswith("https:") else None,
-            assert_hostname=None if endpoint.verify else False,
-        )
+        # Reading all of the system's authorities takes 20 ms: not for an endpoint without TLS.
+        tls = endpoint.tls() if endpoint.url.startswith("https:") else None
+        manner: dict[str, Any] = {
+            "maxsize": _POOL_SIZE,
+            "timeout": urllib3.Timeout(connect=timeouts.connect, read=timeouts.read),
+            "retries": False,
+            "ssl_context": tls,
+            "assert_hostname": None if endpoint.verify else False,
+        }
+        self._direct = urllib3.PoolManager(**manner)
+        self._proxied = {
+            scheme: urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **manner)
+            for scheme, proxy in getproxies_environment().items()
+            if scheme in ("http", "https")
+        }
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
@@ -146,7 +157,18 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pool.clear()
+        for pool in (self._direct, *self._proxied.values()):
+            pool.clear()
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """The connections to take for *url*: straight there, or through the proxy that the environment names."""
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+        scheme, host, port = _origin(url)
+        proxied = self._proxied.get(scheme)
+        if proxied is None or _is_loopback(host) or proxy_bypass_environment(f"{host}:{port}"):
+            return self._direct
+        return proxied
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | None) -> Response:
         from urllib3.exceptions import HTTPError
@@ -154,7 +176,7 @@ class Transport:
         if urlsplit(url).scheme not in ("http", "https"):
             raise Unreachable(f'{method.capitalize()} "{url}": unsupported protocol scheme')
         try:
-            answer = self._pool.request(
+            answer = self._pool(url).request(
                 method,
                 url,
                 headers=dict(headers),
@@ -189,6 +211,13 @@ def _reason(error: HTTPError, url: str) -> str:
     if isinstance(error, kinds.TimeoutError):
         return "timed out waiting for an answer"
     return str(error)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -167,6 +167,25 @@ def test_a_token_server_that_answers_nonsense_is_an_error(
             fetch(service, registry)
 
 
+# ------------------------------------------------------------------ proxies
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+def test_the_environments_proxy_is_used_but_not_for_loopback(
+    registry: TinyRegistry, image: ImageFixture, monkeypatch: pytest.MonkeyPatch, bypass: bool
+) -> None:
+    """Where the way out leads through a proxy the daemon takes it; its own machine it reaches by itself."""
+    registry.auth = "none"
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, registry.url if not bypass else "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    host = registry.host if bypass else "registry.invalid:80"
+    service = RegistryService(RegistryConfig(insecure=("registry.invalid:80",)), HASTY)
+    fetched = service.session(Reference.parse(f"{host}/me/app:1")).fetch_image(AMD64)
+    assert fetched.digest == image.digest
+    assert registry.requests("manifests")[0].headers["host"] == host
+
+
 # ------------------------------------------------------------------ TLS
 
 
