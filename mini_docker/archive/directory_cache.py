@@ -108,9 +108,7 @@ class DirectoryCache:
 def walk(tree: DirectoryCache, path: bytes = b"") -> Iterator[tuple[bytes, os.stat_result]]:
     """Everything below the directory at *path*, as (path, lstat): depth first, a directory before what is in
     it, names in the order of their bytes. What vanishes meanwhile is left out."""
-    pending = [(path, tree.names(path))]
-    for _, names in pending:
-        names.reverse()
+    pending = [(path, tree.names(path)[::-1])]
     while pending:
         directory, names = pending[-1]
         if not names:

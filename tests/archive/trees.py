@@ -151,7 +151,7 @@ def describe(root: Path | str | bytes) -> dict[bytes, Any]:
 def folder() -> Iterator[Path]:
     """An empty folder for one example, in memory where there is a memory file system."""
     shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="mini-docker-test-", dir=shm if os.access(shm, os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(prefix="mini-docker-tree-", dir=shm if os.access(shm, os.W_OK) else None) as name:
         yield Path(name)
 
 

@@ -39,6 +39,7 @@ from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.drivers.graphdriver.overlay_mount import (
     OverlayMount,
     clone_detached,
+    detach_left_over,
     lacks_single_lowers,
     mount_and_detach,
     mount_detached,
@@ -52,6 +53,7 @@ _DIFF = "diff"
 _WORK = "work"
 _LINK = "link"
 _LOWER = "lower"
+_PLACE = "mount"
 _EMPTY_MODE = 0o755
 _SHORT_NAME_BYTES = 3  # six hex digits; 128 of them must fit a page of mount options
 
@@ -184,6 +186,10 @@ class OverlayDriver:
     def cleanup(self) -> None:
         self._background.drain()
         for folder in self._folders.rubbish():
+            if folder.name.startswith(_PLACE):
+                # A daemon died on an old kernel between mount and umount. First of all: to remove
+                # what is seen there would be to remove it from the layer.
+                detach_left_over(self._kernel, folder)
             self._dispose(folder)
         if self._links.is_dir():
             noted = {_short_name_note(self._folders.folder(layer_id)) for layer_id in self._folders.ids()}
@@ -228,7 +234,7 @@ class OverlayDriver:
                 if not lacks_single_lowers(error):
                     raise
                 self._takes_single_lowers = False
-        place = self._folders.scratch("mount")
+        place = self._folders.scratch(_PLACE)
         try:
             return mount_and_detach(self._kernel, mount, place)
         finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 from mini_docker.linux.constants import (
     AT_EMPTY_PATH,
     AT_FDCWD,
+    FSCONFIG_CMD_CREATE,
     MNT_DETACH,
     MOUNT_ATTR_RDONLY,
     OPEN_TREE_CLONE,
@@ -66,7 +67,7 @@ def mount_detached(kernel: Kernel, mount: OverlayMount) -> int:
     """Make the mount with a kernel that takes lower directories one by one (Linux 6.8); returns its root's descriptor.
 
     Raises:
-        SyscallError: with EINVAL at ``lowerdir+`` from an older kernel.
+        SyscallError: with EINVAL at ``lowerdir+``, or at the end, from an older kernel.
     """
     context = kernel.fsopen("overlay")
     try:
@@ -79,8 +80,12 @@ def mount_detached(kernel: Kernel, mount: OverlayMount) -> int:
 
 
 def lacks_single_lowers(error: SyscallError) -> bool:
-    """Whether `mount_detached` failed because the kernel does not know ``lowerdir+``."""
-    return error.call == "fsconfig" and error.errno == errno.EINVAL and "lowerdir+" in error.arguments
+    """Whether `mount_detached` failed because the kernel does not know ``lowerdir+``.
+
+    Linux 6.5 to 6.7 says so at the parameter itself; older ones read the parameters only when the instance is made.
+    """
+    at_once, at_the_end = "lowerdir+" in error.arguments, error.arguments[1:2] == (FSCONFIG_CMD_CREATE,)
+    return error.call == "fsconfig" and error.errno == errno.EINVAL and (at_once or at_the_end)
 
 
 def mount_and_detach(kernel: Kernel, mount: OverlayMount, place: Path) -> int:
@@ -97,6 +102,15 @@ def mount_and_detach(kernel: Kernel, mount: OverlayMount, place: Path) -> int:
         return kernel.open_tree(AT_FDCWD, str(place), OPEN_TREE_CLONE)
     finally:
         kernel.umount(str(place), MNT_DETACH)
+
+
+def detach_left_over(kernel: Kernel, place: Path) -> None:
+    """Take off what a crash within `mount_and_detach` left attached at *place*, if it did."""
+    try:
+        kernel.umount(str(place), MNT_DETACH)
+    except SyscallError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: not a mount point
+            raise
 
 
 def clone_detached(kernel: Kernel, directory: Path, *, read_only: bool) -> int:

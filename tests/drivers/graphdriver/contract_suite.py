@@ -7,11 +7,14 @@ The drivers are real: layers are mounted, written to and compared by plain `os` 
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import signal
 import stat
+import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +67,31 @@ def committed(driver: GraphDriver, layer_id: str, parent: str | None, new_id: st
     driver.create(new_id, parent)
     with driver.diff(layer_id, parent) as stream:
         return driver.apply(new_id, parent, stream)
+
+
+def killed_before_operation(number: int, work: Callable[[], None]) -> bool:
+    """Do *work* in a child that dies before its file operation of that number; False if it ended before."""
+    operations = itertools.count()
+    audited = {
+        "open", "os.mkdir", "os.rename", "os.symlink", "os.link", "os.remove", "os.rmdir", "os.chmod", "os.chown",
+        "os.utime", "os.setxattr", "os.truncate", "fcntl.ioctl",
+    }  # fmt: skip
+
+    def die_in_time(event: str, arguments: tuple[object, ...]) -> None:
+        if event in audited and next(operations) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(die_in_time)
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
 
 
 class GraphDriverLaws:
@@ -355,6 +383,42 @@ class GraphDriverLaws:
             assert (tree / "file").read_text() == "x"
         successor.remove("child")
         successor.cleanup()
+
+    def test_killed_at_any_file_operation_all_is_whole_again(self, driver: GraphDriver, root: Path) -> None:
+        """kill -9 before the first, second, … file operation of making, filling and removing layers, each in turn."""
+        layer(driver, "whole", None, file="x")
+        whole = seen(driver, "whole")
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as archive:
+            info = tarfile.TarInfo("new/file")
+            info.size = 3
+            archive.addfile(info, io.BytesIO(b"new"))
+
+        def work() -> None:
+            daemon: GraphDriver = self.driver_class(root, KERNEL)
+            for layer_id in set(daemon.layers()) - {"whole"}:
+                daemon.remove(layer_id)
+            daemon.create("made", "whole")
+            daemon.apply("made", "whole", io.BytesIO(data.getvalue()))
+            daemon.create_read_write("container", "made", NO_LIMITS)
+            daemon.remove("container")
+            daemon.cleanup()
+
+        kills = 0
+        while killed_before_operation(kills, work):
+            kills += 1
+            successor: GraphDriver = self.driver_class(root, KERNEL)
+            successor.cleanup()
+            assert os.listdir(root / "tmp") == [], f"after {kills} operations"
+            assert not (root / "trash").exists() or os.listdir(root / "trash") == [], f"after {kills} operations"
+            assert "whole" in successor.layers() and seen(successor, "whole") == whole
+            for layer_id in set(successor.layers()) - {"whole"}:
+                # Made and not yet filled it is its parent's image; filled, it has all of the archive.
+                assert set(seen(successor, layer_id)) - set(whole) in (set(), {b"new", b"new/file"})
+            folders = set(os.listdir(root)) - {"tmp", "trash", "l"}
+            assert folders == set(successor.layers())
+            successor.cleanup()
+        assert kills > 20
 
     def test_removal_leaves_nothing(self, driver: GraphDriver, root: Path) -> None:
         """Remove all, wait for the background, and the folder holds no file of a layer."""

@@ -70,11 +70,11 @@ class LayerMachine(RuleBasedStateMachine):
         self.serial = itertools.count()
 
     def teardown(self) -> None:
-        for layer_id, tree in self.trees.items():
-            with self.opened(layer_id) as root:
-                assert read(root) == canonical(tree)
-        self.driver.cleanup()
-        self.stack.close()
+        with self.stack:
+            for layer_id, tree in self.trees.items():
+                with self.opened(layer_id) as root:
+                    assert read(root) == canonical(tree)
+            self.driver.cleanup()
 
     @contextmanager
     def opened(self, layer_id: str) -> Iterator[Path]:

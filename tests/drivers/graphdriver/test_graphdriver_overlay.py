@@ -159,6 +159,24 @@ def test_links_that_a_crash_left_are_collected(driver: OverlayDriver) -> None:
 
 
 @by_root
+def test_a_mount_that_a_crash_left_attached_is_taken_off_and_not_emptied(driver: OverlayDriver) -> None:
+    """On an old kernel a mount is attached for a moment. Cleaning up through it would delete a container's files."""
+    layer(driver, "image", None, file="x")
+    driver.create_read_write("container", "image", NO_LIMITS)
+    folders = driver._folders
+    folder = folders.folder("container")
+    place = folders.scratch("mount")
+    mount = OverlayMount(driver._links, (driver._short_name("image"),), str(folder / "diff"), str(folder / "work"))
+    links = os.open(driver._links, os.O_RDONLY)
+    KERNEL.mount("overlay", str(place), "overlay", data=mount.by_option_string(links))
+    os.close(links)
+    OverlayDriver(driver._root, KERNEL).cleanup()
+    assert str(place) not in Path("/proc/self/mountinfo").read_text() and not place.exists()
+    with opened(driver, "container") as root:
+        assert (root / "file").read_text() == "x"
+
+
+@by_root
 def test_a_limit_is_refused_and_nothing_half_made(driver: OverlayDriver) -> None:
     """Rather no container than one whose limit is not kept."""
     with pytest.raises(Unsupported, match="size"):
