@@ -146,7 +146,7 @@ class Daemon:
             "restart": stop.Restart(store),
             "kill": stop.Kill(store, driver),
             "wait": Wait(store),
-            "delete": Delete(store, who.layers, who.images.graph, who.names, who.volumes),
+            "delete": Delete(store, who.layers, who.images.graph, who.names, who.volumes, self._executions),
             "container_prune": Prune(store, who.layers),
             "containers": containers.Containers(store, who.images, who.layers),
             "container_inspect": containers.ContainerInspect(

@@ -16,6 +16,7 @@ from typing import Any
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.restart import RestartPolicy
+from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.errors import Invalid
 
 MEGABYTE = 1 << 20
@@ -39,6 +40,18 @@ class LogConfig:
 
     type: str = ""
     config: Mapping[str, str] = field(default_factory=dict)
+
+    def limits(self) -> tuple[int, int]:
+        """Bytes at which a new file is begun (0: never), and how many files are kept.
+
+        Raises:
+            Invalid: ``max-size`` or ``max-file`` is none.
+        """
+        files = self.config.get("max-file", "1")
+        if not files.isdigit() or int(files) < 1:
+            raise Invalid(f"invalid value for log-opt max-file: {files!r}: a number from 1")
+        size = self.config.get("max-size", "0")
+        return (0 if size == "-1" else parse_size(size)), int(files)
 
 
 @dataclass(frozen=True, slots=True)

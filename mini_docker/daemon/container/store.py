@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import shutil
 import threading
 from pathlib import Path
@@ -39,6 +40,8 @@ class ContainerStore:
         self._lock = threading.Lock()
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
+        self._trash: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        threading.Thread(target=self._empty_trash, name="trash", daemon=True).start()
 
     def load(self) -> list[Container]:
         """Read what is on disk, throw away what a crash left half-made, and return the containers, oldest first."""
@@ -156,7 +159,7 @@ class ContainerStore:
         replace_file(container.directory / "hostconfig.json", json.dumps(container.host_config.to_json()), durable=True)
 
     def remove(self, container: Container) -> None:
-        """Forget the container at once."""
+        """Forget the container at once; its files go in the background."""
         trash = self.root / f"{_TRASH}{container.id}"
         try:
             os.rename(container.directory, trash)
@@ -166,7 +169,12 @@ class ContainerStore:
             self._by_id.pop(container.id, None)
             if self._by_name.get(container.name) == container.id:
                 del self._by_name[container.name]
-        shutil.rmtree(trash, ignore_errors=True)
+        self._trash.put(trash)
+
+    def _empty_trash(self) -> None:
+        """Deleting takes longer than renaming, and nobody needs to wait for it."""
+        while True:
+            shutil.rmtree(self._trash.get(), ignore_errors=True)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -124,6 +124,7 @@ class Create:
         port_bindings(config, host)
         if host.log_config.type not in ("json-file", "none"):
             raise Invalid(f"logger: no log driver named '{host.log_config.type}' is registered")
+        host.log_config.limits()
         if host.runtime not in ("native", "runc"):
             raise Invalid(f"Unknown runtime specified {host.runtime}")
         for mode in (host.network_mode, host.pid_mode, host.ipc_mode):

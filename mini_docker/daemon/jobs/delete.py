@@ -16,6 +16,7 @@ from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.filters import Filters
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_event, log_other
+from mini_docker.daemon.jobs.exec import Executions
 from mini_docker.engine import Job
 from mini_docker.errors import MiniDockerError, NotFound
 from mini_docker.graph.container_layers import ContainerLayers
@@ -50,7 +51,9 @@ class Delete:
         graph: Graph,
         names: GraphDB,
         volumes: VolumeStore,
+        executions: Executions,
     ) -> None:
+        self._executions = executions
         self._containers = containers
         self._layers = layers
         self._graph = graph
@@ -97,6 +100,7 @@ class Delete:
         self._names.purge(container.id)
         self._containers.remove(container)
         self._graph.collect()
+        self._executions.forget(container.id)
         log_event(job, container, "destroy")
         if with_volumes:
             for mount in container.mounts:

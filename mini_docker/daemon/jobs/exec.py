@@ -68,10 +68,14 @@ class Execution:
     started: bool = False
 
 
-class Executions:
-    """All execs of the daemon's life.
+ENDED_KEPT = 256
+"""How many ended execs are remembered, for whoever asks for their exit codes; the oldest are forgotten."""
 
-    *Guarded by the lock*: the executions.
+
+class Executions:
+    """The execs of living containers, as far as they are remembered.
+
+    *Guarded by the lock*: the executions, oldest first.
     """
 
     def __init__(self) -> None:
@@ -82,6 +86,9 @@ class Executions:
         """A new one."""
         execution = Execution(secrets.token_hex(32), container, config)
         with self._lock:
+            ended = [one.id for one in self._by_id.values() if one.exit_code is not None]
+            for id in ended[:-ENDED_KEPT]:
+                del self._by_id[id]
             self._by_id[execution.id] = execution
         return execution
 
@@ -145,6 +152,7 @@ class Executions:
         """The container is gone."""
         with self._lock:
             self._by_id = {id: one for id, one in self._by_id.items() if one.container != container}
+            self._lock.notify_all()
 
 
 class ExecCreate:

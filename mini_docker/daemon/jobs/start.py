@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.daemon.container.spec import container_spec
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import argument
@@ -135,13 +134,13 @@ class Start:
 
 def _stdio(container: Container) -> Stdio:
     """What becomes of the container's streams, from its config and its logging driver's options."""
-    options = container.host_config.log_config.config
+    limit_bytes, files = container.host_config.log_config.limits()
     return Stdio(
         open_stdin=container.config.open_stdin,
         stdin_once=container.config.stdin_once,
         log=container.log_path if container.host_config.log_config.type != "none" else None,
-        log_limit_bytes=parse_size(options.get("max-size", "0")),
-        log_files=int(options.get("max-file", "1")),
+        log_limit_bytes=limit_bytes,
+        log_files=files,
     )
 
 
