@@ -106,6 +106,20 @@ class LayerFolders:
             self.folder(layer_id)
             return self._parents[layer_id]
 
+    def ancestors(self, layer_id: str) -> list[str]:
+        """All layers that it stands on, nearest first.
+
+        Raises:
+            NotFound: unknown id.
+        """
+        found: list[str] = []
+        with self._lock:
+            parent = self.parent(layer_id)
+            while parent is not None:
+                found.append(parent)
+                parent = self._parents[parent]
+        return found
+
     @contextmanager
     def making(self, layer_id: str, parent: str | None, discard: Callable[[Path], None]) -> Iterator[Path]:
         """A folder to fill, which becomes the layer when the block ends well and goes to *discard* when it does not.

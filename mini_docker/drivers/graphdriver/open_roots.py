@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +50,28 @@ class OpenRoots:
                 hook = self._hooks[layer_id] = _Hook(mount(), 0)
             hook.opens += 1
             return hook.root
+
+    def share(self, layer_id: str) -> MountedRoot | None:
+        """The root of a layer that somebody has open; None if nobody has. A root given counts as one open."""
+        with self._changed:
+            hook = self._hooks.get(layer_id)
+            if hook is None or not hook.opens:
+                return None
+            hook.opens += 1
+            return hook.root
+
+    def settle(self, layer_ids: Iterable[str]) -> None:
+        """Wait until what nobody has open any more is unmounted, for whoever needs what lies under the mount."""
+        with self._changed:
+            unused = [layer_id for layer_id in layer_ids if self._is_idle(layer_id)]
+        for layer_id in unused:
+            self._take_down(layer_id)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing.isdisjoint(unused))
+
+    def _is_idle(self, layer_id: str) -> bool:
+        hook = self._hooks.get(layer_id)
+        return layer_id in self._closing or (hook is not None and not hook.opens)
 
     def adopt(self, layer_id: str, root: MountedRoot) -> MountedRoot:
         """Hang up a root that someone else mounted. Counts as one open.

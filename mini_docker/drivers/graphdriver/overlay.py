@@ -200,6 +200,9 @@ class OverlayDriver:
     # Opening.
 
     def open(self, layer_id: str) -> MountedRoot:
+        # A layer below may be one that was written to a moment ago, as a container's first layer is: its own
+        # overlay goes before another is laid on it.
+        self._roots.settle(self._folders.ancestors(layer_id))
         return self._roots.open(layer_id, lambda: MountedRoot(descriptor=self._mount_layer(layer_id)))
 
     def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
@@ -309,7 +312,15 @@ class OverlayDriver:
 
     @contextmanager
     def _view(self, layer_id: str) -> Iterator[int]:
-        """A read-only mount of one's own of a layer and all below. It takes no writes, so others may have it open."""
+        """A layer and all below as one tree to read: the mount that someone has open, or one for the purpose."""
+        shared = self._roots.share(layer_id)
+        if shared is not None:
+            try:
+                yield shared.descriptor
+            finally:
+                self._roots.close(layer_id)
+            return
+        self._roots.settle((layer_id, *self._folders.ancestors(layer_id)))
         descriptor = self._mount_read_only(layer_id)
         try:
             yield descriptor
