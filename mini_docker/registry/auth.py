@@ -18,13 +18,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from mini_docker.errors import Unauthorized
 from mini_docker.registry.challenge import Challenge
 from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.errors import refusal
-from mini_docker.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from mini_docker.registry.transport import Transport
 
 CLIENT_ID = "docker"
 SHORTEST_LIFE = 60.0

@@ -19,10 +19,11 @@ from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.endpoints import Endpoint
 from mini_docker.registry.errors import RegistryError, Unreachable, refusal
 from mini_docker.registry.patience import Cancellation, RetryPolicy
-from mini_docker.registry.transport import Body, Response, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mini_docker.registry.transport import Body, Response, Transport
 
 
 class Memory(Protocol):
@@ -77,7 +78,7 @@ class Conversation:
         url = f"{self.endpoint.url}/v2/"
         for failures in range(1, self._memory.retries.attempts + 1):
             self._cancellation.check()
-            response = self._transport.request("GET", url)
+            response = self._transport.request("GET", url, cancellation=self._cancellation)
             body = response.read_small()
             if response.status in (200, 401):
                 self._memory.remember(self.endpoint, _challenges(response) if response.status == 401 else [])
@@ -117,8 +118,9 @@ class Conversation:
             authorization = self._authorization() if trusted else ""
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
             try:
-                response = self._transport.request(method, url, sent, body)
+                response = self._transport.request(method, url, sent, body, self._cancellation)
             except Unreachable:
+                self._cancellation.check()
                 failures += 1
                 if not repeatable or failures >= self._memory.retries.attempts:
                     raise

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mini_docker.errors import Invalid
 from mini_docker.registry.digest import DigestMismatch, Verifier
-from mini_docker.registry.errors import Unreachable
+from mini_docker.registry.errors import BrokenOff, Unreachable
 from mini_docker.registry.session import Session
-from mini_docker.registry.transport import BrokenOff, Response
+
+if TYPE_CHECKING:
+    from mini_docker.registry.transport import Response
 
 PIECE_BYTES = 256 * 1024
 """Large enough that Python's share of the work is small, small enough that progress is seen on a slow line."""

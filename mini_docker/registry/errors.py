@@ -34,6 +34,10 @@ class Unreachable(Unavailable):
     """No registry answered at this endpoint: nobody listens, TLS failed, or what answers is no registry."""
 
 
+class BrokenOff(Unreachable):
+    """An answer began and did not come to its end."""
+
+
 class RegistryError(MiniDockerError):
     """A registry's "no".
 

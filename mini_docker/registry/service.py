@@ -9,6 +9,7 @@ It knows no images and no layers. Source: classic Docker's ``registry/service.go
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from mini_docker.registry.auth import TokenCache
 from mini_docker.registry.challenge import Challenge
@@ -17,7 +18,9 @@ from mini_docker.registry.endpoints import Endpoint, RegistryConfig
 from mini_docker.registry.patience import Cancellation, RetryPolicy, Timeouts
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.session import Session
-from mini_docker.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from mini_docker.registry.transport import Transport
 
 USER_AGENT = "mini-docker"
 
@@ -75,6 +78,8 @@ class RegistryService:
         Raises:
             Invalid: its certificate folder is broken.
         """
+        from mini_docker.registry.transport import Transport
+
         with self._lock:
             transport = self._transports.get(endpoint)
             if transport is None:

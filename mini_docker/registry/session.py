@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation, Memory
 from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.digest import DigestMismatch, digest_of, verify
 from mini_docker.registry.endpoints import Endpoint
-from mini_docker.registry.errors import RegistryError, Unreachable, for_pull
+from mini_docker.registry.errors import BrokenOff, RegistryError, Unreachable, for_pull
 from mini_docker.registry.listing import listing
 from mini_docker.registry.manifest import ACCEPT, LARGEST_MANIFEST, ImageIndex, ImageManifest, parse_manifest
 from mini_docker.registry.patience import Cancellation, RetryPolicy
 from mini_docker.registry.platform import Platform
 from mini_docker.registry.reference import Reference
-from mini_docker.registry.transport import BrokenOff, Response
+
+if TYPE_CHECKING:
+    from mini_docker.registry.transport import Response
 
 T = TypeVar("T")
 

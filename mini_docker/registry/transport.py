@@ -4,23 +4,29 @@ It knows no registry API and decides nothing about retries or who may see what, 
 the ``Authorization`` header goes to the host it was meant for and to no other. Proxies are those of the
 environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``); nobody asks a proxy for this machine itself.
 
-urllib3 and TLS are imported at the first exchange: they take 14 MB, and most daemons are idle most of the time.
+Whoever imports this module imports urllib3 and TLS, 14 MB: `RegistryService` does so at the first
+exchange, for most daemons are idle most of the time.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import socket
+import ssl
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from mini_docker.registry.endpoints import Endpoint
-from mini_docker.registry.errors import Unreachable
-from mini_docker.registry.patience import Timeouts
+import urllib3
+from urllib3 import exceptions as kinds
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-if TYPE_CHECKING:
-    import urllib3
-    from urllib3.exceptions import HTTPError
+from mini_docker.registry.endpoints import Endpoint
+from mini_docker.registry.errors import BrokenOff, Unreachable
+from mini_docker.registry.patience import Cancellation, Timeouts
 
 Body = Callable[[], "bytes | Iterable[bytes]"]
 """Makes the body anew for each try: what was half sent cannot be sent again."""
@@ -29,10 +35,55 @@ MOST_REDIRECTS = 10
 SMALL = 1024 * 1024
 """Bytes of an answer that is read whole into memory when it is not content: errors, tokens."""
 _POOL_SIZE = 16
+_cancellation: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
+"""The flag of the exchange that this thread makes: urllib3 hands nothing of the kind down to its connections."""
 
 
-class BrokenOff(Unreachable):
-    """An answer began and did not come to its end."""
+class _Cuttable:
+    """A connection that can be cut from another thread while it sends, or waits for the answer's head."""
+
+    sock: socket.socket | None
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send a request."""
+        with self._cut_when_cancelled():
+            super().request(*args, **options)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        """Wait for the answer's head."""
+        with self._cut_when_cancelled():
+            return super().getresponse()  # type: ignore[misc]
+
+    @contextmanager
+    def _cut_when_cancelled(self) -> Iterator[None]:
+        cancellation = _cancellation.get()
+        if cancellation is None:
+            yield
+            return
+        with cancellation.cutting(self._cut):
+            yield
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):
+                # Past TLS's own farewell, which is not for another thread to say.
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+class _CuttableHttp(_Cuttable, HTTPConnection):
+    """In the clear."""
+
+
+class _CuttableHttps(_Cuttable, HTTPSConnection):
+    """By TLS."""
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _CuttableHttp
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _CuttableHttps
 
 
 class Response:
@@ -60,11 +111,9 @@ class Response:
         Raises:
             BrokenOff: the connection broke, or nothing came for too long.
         """
-        from urllib3.exceptions import HTTPError
-
         try:
             return self._answer.read(size)
-        except HTTPError as error:
+        except kinds.HTTPError as error:
             raise BrokenOff(f"the answer broke off: {_reason(error, self.url)}") from error
 
     def read_small(self) -> bytes:
@@ -107,15 +156,11 @@ class Transport:
     """
 
     def __init__(self, endpoint: Endpoint, user_agent: str, timeouts: Timeouts) -> None:
-        from urllib.request import getproxies_environment
-
-        import urllib3
-
         self.endpoint = endpoint
         self._user_agent = user_agent
         if not endpoint.verify:
             # Whoever runs the daemon decided that; a warning on standard error for each request tells nobody.
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            urllib3.disable_warnings(kinds.InsecureRequestWarning)
         # Reading all of the system's authorities takes 20 ms: not for an endpoint without TLS.
         tls = endpoint.tls() if endpoint.url.startswith("https:") else None
         manner: dict[str, Any] = {
@@ -128,18 +173,35 @@ class Transport:
         self._direct = urllib3.PoolManager(**manner)
         self._proxied = {
             scheme: urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **manner)
-            for scheme, proxy in getproxies_environment().items()
+            for scheme, proxy in urllib.request.getproxies_environment().items()
             if scheme in ("http", "https")
         }
+        for pool in (self._direct, *self._proxied.values()):
+            pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: Body | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Response:
         """Make one exchange; the answer's body is still to be read, and the answer to be closed, by the caller.
+
+        Args:
+            cancellation: cuts the exchange short, up to the answer's head; `Response.cut` is for the body.
 
         Raises:
             Unreachable: no answer came.
         """
+        token = _cancellation.set(cancellation)
+        try:
+            return self._follow(method, url, headers, body)
+        finally:
+            _cancellation.reset(token)
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str] | None, body: Body | None) -> Response:
         sent = {"User-Agent": self._user_agent, **(headers or {})}
         for _ in range(MOST_REDIRECTS):
             response = self._once(method, url, sent, body)
@@ -162,17 +224,14 @@ class Transport:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         """The connections to take for *url*: straight there, or through the proxy that the environment names."""
-        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
-
         scheme, host, port = _origin(url)
         proxied = self._proxied.get(scheme)
-        if proxied is None or _is_loopback(host) or proxy_bypass_environment(f"{host}:{port}"):
+        bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+        if proxied is None or _is_loopback(host) or bypass(f"{host}:{port}"):
             return self._direct
         return proxied
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | None) -> Response:
-        from urllib3.exceptions import HTTPError
-
         if urlsplit(url).scheme not in ("http", "https"):
             raise Unreachable(f'{method.capitalize()} "{url}": unsupported protocol scheme')
         try:
@@ -185,17 +244,13 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
-        except HTTPError as error:
+        except kinds.HTTPError as error:
             raise Unreachable(f'{method.capitalize()} "{url}": {_reason(error, url)}') from error
         return Response(answer, url)
 
 
-def _reason(error: HTTPError, url: str) -> str:
+def _reason(error: kinds.HTTPError, url: str) -> str:
     """A failure of urllib3 in the words that users of Docker know."""
-    import ssl
-
-    from urllib3 import exceptions as kinds
-
     cause = error.args[0] if error.args else None
     _, host, port = _origin(url)
     if isinstance(error, kinds.NameResolutionError):

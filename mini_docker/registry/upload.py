@@ -21,14 +21,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlencode, urljoin
 
 from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation
 from mini_docker.registry.errors import RegistryError, Unreachable
 from mini_docker.registry.session import Session
-from mini_docker.registry.transport import Response
+
+if TYPE_CHECKING:
+    from mini_docker.registry.transport import Response
 
 PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")

@@ -27,7 +27,7 @@ class Fault:
         cut_after: bytes of the body after which the connection is cut.
         flip_at: the byte of the body that is damaged.
         lie: added to Content-Length.
-        stall: an event to wait for before the body's second half.
+        stall: an event to wait for before the body's second half; or before the head, if *mute*.
     """
 
     status: int = 0
@@ -37,6 +37,7 @@ class Fault:
     flip_at: int = -1
     lie: int = 0
     stall: threading.Event | None = None
+    mute: bool = False
 
 
 @dataclass
@@ -188,6 +189,8 @@ def _handler(registry: TinyRegistry) -> type[BaseHTTPRequestHandler]:
             status, sent, body = registry.answer(seen)
             if fault.status:
                 status, sent, body = fault.status, {}, fault.body
+            if fault.stall is not None and fault.mute:
+                fault.stall.wait(30)
             self.send_response(status)
             for name, value in [*sent.items(), *fault.headers]:
                 self.send_header(name, value)
