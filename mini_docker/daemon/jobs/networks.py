@@ -18,6 +18,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.filters import Filters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.live_connections import LiveConnections
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_record import NetworkRecord
 from mini_docker.daemon.network_request import API_DRIVER_NAMES, network_config, network_to_api
 from mini_docker.daemon.network_table import NetworkTable
@@ -28,7 +29,9 @@ from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type", "until")
 
 
-def handlers(networks: NetworkTable, containers: ContainerStore, exec_driver: ExecDriver) -> Mapping[str, Handler]:
+def handlers(
+    networks: NetworkTable, containers: ContainerStore, exec_driver: ExecDriver, names: NameService
+) -> Mapping[str, Handler]:
     """Every job of this family, and what runs it."""
     connections = LiveConnections(networks, exec_driver)
     return {
@@ -37,8 +40,8 @@ def handlers(networks: NetworkTable, containers: ContainerStore, exec_driver: Ex
         "network_inspect": NetworkInspect(networks, containers),
         "network_delete": NetworkDelete(networks, containers),
         "network_prune": NetworkPrune(networks, containers),
-        "network_connect": NetworkConnect(networks, containers, connections),
-        "network_disconnect": NetworkDisconnect(networks, containers, connections),
+        "network_connect": NetworkConnect(networks, containers, connections, names),
+        "network_disconnect": NetworkDisconnect(networks, containers, connections, names),
     }
 
 
@@ -176,10 +179,13 @@ class NetworkConnect:
     Body: Container, EndpointConfig.
     """
 
-    def __init__(self, networks: NetworkTable, containers: ContainerStore, connections: LiveConnections) -> None:
+    def __init__(
+        self, networks: NetworkTable, containers: ContainerStore, connections: LiveConnections, names: NameService
+    ) -> None:
         self._networks = networks
         self._containers = containers
         self._connections = connections
+        self._names = names
 
     def __call__(self, job: Job) -> None:
         request = ConnectRequest.decode(job)
@@ -190,6 +196,8 @@ class NetworkConnect:
             if container.state.running:
                 place = self._connections.plug(job, container, place)
             container.attach(place)
+            if place.endpoint is not None:
+                self._names.serve(container)
             self._containers.save(container)
         _log(job, "connect", record, container=container.id)
 
@@ -221,10 +229,13 @@ class NetworkConnect:
 class NetworkDisconnect:
     """``network_disconnect NETWORK``: take a container's place on a network. Body: Container, Force."""
 
-    def __init__(self, networks: NetworkTable, containers: ContainerStore, connections: LiveConnections) -> None:
+    def __init__(
+        self, networks: NetworkTable, containers: ContainerStore, connections: LiveConnections, names: NameService
+    ) -> None:
         self._networks = networks
         self._containers = containers
         self._connections = connections
+        self._names = names
 
     def __call__(self, job: Job) -> None:
         request = ConnectRequest.decode(job)
@@ -241,6 +252,8 @@ class NetworkDisconnect:
             if place.endpoint is not None:
                 self._connections.unplug(job, container, place)
             container.detach(name)
+            if place.endpoint is not None:
+                self._names.serve(container)
             self._containers.save(container)
         _log(job, "disconnect", record, container=container.id)
 

@@ -29,51 +29,16 @@ from mini_docker.drivers.networkdriver.dns_message import (
     for_datagram,
     parse_question,
 )
+from mini_docker.linux.dns_sockets import PORT, DnsSockets
 
 log = logging.getLogger(__name__)
 
-ADDRESS = "127.0.0.11"
-PORT = 53
 UPSTREAM_SECONDS = 2.0
 CLIENT_SECONDS = 5.0
 WORKERS = 16
 PER_CONTAINER = 8
 """How many questions of one container may wait for workers: more are dropped, as a full resolver does."""
 MESSAGE_BYTES = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class DnsSockets:
-    """A datagram and a listening stream socket, bound to 127.0.0.11:53 inside a container's namespace."""
-
-    datagrams: socket.socket
-    streams: socket.socket
-
-    def close(self) -> None:
-        """Close both."""
-        self.datagrams.close()
-        self.streams.close()
-
-
-def open_sockets() -> DnsSockets:
-    """The two sockets, in the namespace where the caller is. Its loopback is up.
-
-    (ip(7)'s IP_FREEBIND would bind earlier, but then answers would leave from 127.0.0.1, where nobody was asked.)
-
-    Raises:
-        OSError: loopback is down, or a program in there has the port already.
-    """
-    opened: list[socket.socket] = []
-    try:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            opened.append(socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK))
-            opened[-1].bind((ADDRESS, PORT))
-        opened[1].listen(16)
-    except OSError:
-        for each in opened:
-            each.close()
-        raise
-    return DnsSockets(*opened)
 
 
 def ask_upstream(message: bytes, server: Address, stream: bool) -> bytes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,14 +23,18 @@ from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.jobs import networks
 from mini_docker.daemon.jobs.events import Log
 from mini_docker.daemon.jobs.network import AllocateInterface, AllocatePort, InitNetworkdriver, Link, ReleaseInterface
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
+from mini_docker.drivers.networkdriver.contract import Address
+from mini_docker.drivers.networkdriver.dns_message import Names
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.none import NoneDriver
 from mini_docker.engine import Engine
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound
+from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.firewall import LinkRule, PortForward, RecordingFirewall
 from mini_docker.linux.netlink import NetlinkError
 from mini_docker.linux.netlink_requests import CreateVeth, DeleteLink
@@ -44,6 +50,27 @@ class Sandboxes:
         return Sandbox(1, os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY))
 
 
+class FakeDnsServer:
+    """Who is served, with which resolvers; the sockets are closed at once."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, Sequence[Address]] = {}
+
+    def add(self, id: str, sockets: DnsSockets, names: Names, upstream: Sequence[Address]) -> None:
+        """Serve."""
+        sockets.close()
+        self.served[id] = upstream
+
+    def remove(self, id: str) -> None:
+        """Serve no more."""
+        self.served.pop(id, None)
+
+
+def fake_sockets(container: str) -> DnsSockets:
+    """As opened in a container."""
+    return DnsSockets(*(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)))
+
+
 class House:
     """An engine with the network jobs, a table of networks in *root*, and some containers."""
 
@@ -55,6 +82,8 @@ class House:
         self.table = NetworkTable(root / "networks", [self.bridge, HostDriver(), NoneDriver(self.netlink)])
         self.containers = ContainerStore(root / "containers")
         self.events = EventLog()
+        self.dns = FakeDnsServer()
+        self.names = NameService(self.dns, fake_sockets, self.containers, ["192.0.2.53"])
         self.engine = Engine()
         handlers = {
             "init_networkdriver": InitNetworkdriver(self.table, lambda id: default_network(self.options, id)),
@@ -63,7 +92,7 @@ class House:
             "allocate_port": AllocatePort(self.table),
             "link": Link(self.bridge),
             "log": Log(self.events),
-            **networks.handlers(self.table, self.containers, cast(ExecDriver, Sandboxes())),
+            **networks.handlers(self.table, self.containers, cast(ExecDriver, Sandboxes()), self.names),
         }
         for name, handler in handlers.items():
             self.engine.register(name, handler)
@@ -238,10 +267,29 @@ def test_a_running_container_is_plugged_in_and_out(house: House) -> None:
     assert isinstance(house.netlink.applied[-1][1], DeleteLink)
     with pytest.raises(MiniDockerError, match="is not connected to network n1"):
         house.run("network_disconnect", "n1", body={"Container": "web"})
+    assert house.dns.served == {web.id: (ip_address("192.0.2.53"),)}
+    house.run("network_disconnect", "n2", body={"Container": "web"})
+    assert house.dns.served == {}
     house.run("network_connect", "n1", body={"Container": "web"})
     assert web.attachments["n1"].endpoint is not None
     assert web.attachments["n1"].endpoint.joined is not None
     assert web.attachments["n1"].endpoint.joined.interface == "eth0"
+
+
+def test_on_internal_networks_alone_nobody_is_asked_outside(house: House) -> None:
+    """There is no way out, not even for questions; and one whose own program has port 53 goes without."""
+    house.run("network_create", body={"Name": "n1", "Internal": True})
+    web, own = house.container("web"), house.container("own")
+    house.run("network_connect", "n1", body={"Container": "web"})
+    assert house.dns.served == {web.id: ()}
+
+    def refuse(container: str) -> DnsSockets:
+        raise Conflict("127.0.0.11:53: address already in use")
+
+    house.names._open_sockets = refuse
+    house.run("network_connect", "n1", body={"Container": "own"})
+    assert own.attachments["n1"].endpoint is not None
+    assert own.id not in house.dns.served
 
 
 def test_a_stopped_container_is_only_noted(house: House) -> None:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_docker.drivers.networkdriver.contract import Address
-from mini_docker.drivers.networkdriver.dns import DnsServer, open_sockets
+from mini_docker.drivers.networkdriver.dns import DnsServer
 from mini_docker.drivers.networkdriver.dns_message import address_of_reverse_name, answer_locally, for_datagram
+from mini_docker.linux.dns_sockets import open_dns_sockets
 from tests.drivers.networkdriver.namespaces import Namespace, private_host
 
 KNOWN = {"web": ["10.0.0.2"], "both": ["10.0.0.3", "fd00::3"], "many": [f"10.0.1.{n}" for n in range(250)]}
@@ -122,7 +123,7 @@ def container(upstream: Upstream) -> Iterator[Namespace]:
         server = DnsServer(upstream.ask)
         namespace.run("ip", "link", "set", "lo", "up")
         with namespace.entered():
-            server.add("c1", open_sockets(), FixedNames(), [UPSTREAM])
+            server.add("c1", open_dns_sockets(), FixedNames(), [UPSTREAM])
         yield namespace
         server.remove("c1")
         server.close()

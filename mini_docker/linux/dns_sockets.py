@@ -1,0 +1,47 @@
+"""The two sockets on which a container's programs find their name server, opened where the caller is.
+
+Whoever opens them stands in the container's network namespace; who answers on them need not. Small on
+purpose: it is imported by the process that holds containers.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+ADDRESS = "127.0.0.11"
+PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSockets:
+    """A datagram and a listening stream socket, bound to 127.0.0.11:53 inside a container's namespace."""
+
+    datagrams: socket.socket
+    streams: socket.socket
+
+    def close(self) -> None:
+        """Close both."""
+        self.datagrams.close()
+        self.streams.close()
+
+
+def open_dns_sockets() -> DnsSockets:
+    """The two sockets, in the namespace where the caller is. Its loopback is up.
+
+    (ip(7)'s IP_FREEBIND would bind earlier, but then answers would leave from 127.0.0.1, where nobody was asked.)
+
+    Raises:
+        OSError: loopback is down, or a program in there has the port already.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            opened.append(socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK))
+            opened[-1].bind((ADDRESS, PORT))
+        opened[1].listen(16)
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return DnsSockets(*opened)
