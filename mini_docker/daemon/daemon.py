@@ -23,13 +23,14 @@ from mini_docker.daemon.container.store import ContainerStore, replace_file
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
-from mini_docker.daemon.jobs import changes, containers, exec, images, stop, system, volumes
+from mini_docker.daemon.jobs import changes, containers, copy, exec, images, stop, system, volumes
 from mini_docker.daemon.jobs.attach import Attach
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.create import Create
 from mini_docker.daemon.jobs.delete import Delete, Prune
 from mini_docker.daemon.jobs.events import Events, Log, SubscribersCount
 from mini_docker.daemon.jobs.exit import Exit, ExitRequest
+from mini_docker.daemon.jobs.image_archives import ImageExport, ImageTarlayer, Load
 from mini_docker.daemon.jobs.image_delete import ImageDelete, ImagePrune
 from mini_docker.daemon.jobs.image_import import Import
 from mini_docker.daemon.jobs.links import Links
@@ -135,6 +136,7 @@ class Daemon:
     def _container_handlers(self) -> dict[str, Handler]:
         who = self._with
         store, driver = who.containers, who.exec_driver
+        files = copy.ContainerFiles(store, who.layers, who.kernel)
         return {
             "create": Create(
                 store, who.images, who.layers, who.names, who.volumes, who.graph_driver.name,
@@ -158,6 +160,9 @@ class Daemon:
             "update": Update(store, driver),
             "container_changes": changes.ContainerChanges(store, who.layers),
             "export": changes.Export(store, who.layers, who.kernel),
+            "container_stat": copy.ContainerStat(files),
+            "container_copy": copy.ContainerCopy(files),
+            "container_extract": copy.ContainerExtract(files),
             "commit": changes.Commit(store, who.images, who.layers, driver),
         }  # fmt: skip
 
@@ -190,6 +195,9 @@ class Daemon:
             "image_delete": delete,
             "image_prune": ImagePrune(lookup, store, delete),
             "import": Import(lookup),
+            "image_export": ImageExport(lookup),
+            "image_tarlayer": ImageTarlayer(lookup),
+            "load": Load(lookup),
         }
 
     def _volume_handlers(self) -> dict[str, Handler]:
