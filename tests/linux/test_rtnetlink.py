@@ -86,7 +86,7 @@ def test_an_address(address: object, length: int) -> None:
     message = decoded(AddAddress("eth0", wanted), ifaddrmsg)
     assert message["prefixlen"] == length
     assert message["index"] == len("eth0")
-    assert message.get_attr("IFA_LOCAL") == str(address)
+    assert ip_address(message.get_attr("IFA_LOCAL")) == address
     broadcast = str(wanted.network.broadcast_address) if wanted.version == 4 and length < 31 else None
     assert message.get_attr("IFA_BROADCAST") == broadcast
 
