@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unavailable, Unsupported
 from mini_docker.registry import manifest as m
 from mini_docker.registry.digest import short_id
@@ -371,6 +372,16 @@ def test_a_cancelled_pull_ends_at_once_and_leaves_nothing(
     assert len(failed) == 1
     assert bench.leftovers() == []
     assert [record.name for record in bench.engine.trace.records() if record.status is None] == []
+
+
+def test_what_a_crash_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    """A daemon that was killed had no time to remove its half layers; the next one does, and leaves others' files."""
+    folder = tmp_path / "graph" / "tmp"
+    folder.mkdir(parents=True)
+    (folder / "layer-download-x").write_bytes(b"half a layer")
+    (folder / "other").write_bytes(b"")
+    LayerDownloads(folder)
+    assert [path.name for path in folder.iterdir()] == ["other"]
 
 
 def test_a_client_that_reads_no_more_cancels_the_pull(

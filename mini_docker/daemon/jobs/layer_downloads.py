@@ -1,6 +1,6 @@
 """Downloads under way: each layer comes in once, however many pulls want it, and can be read while it still grows.
 
-    pull_layer ──▶ Spool (a file without a name) ──▶ reader of pull 1, of pull 2, …
+    pull_layer ──▶ file ──▶ reader of pull 1, of pull 2, …
 
 A download is a job of the pull that wanted the layer first and ends with it; should that pull be cancelled,
 the others start anew. It knows no registry protocol (the job ``pull_layer`` does) and no graph.
@@ -21,6 +21,8 @@ from mini_docker.daemon.jobs.layer_progress import PullProgress
 from mini_docker.engine import Job
 from mini_docker.errors import Cancelled
 
+PREFIX = "layer-download-"
+"""Of our files' names, so that those of a daemon that crashed are known for what they are."""
 DOWNLOADS_AT_ONCE = 3
 """Docker's default of ``--max-concurrent-downloads``."""
 
@@ -81,13 +83,14 @@ class LayerDownload:
     *Fixed*: ``size``. *Guarded by the lock*: everything else; its bell rings when bytes, or the end, have come.
 
     Args:
-        folder: where the bytes wait; the file has no name there, so that nothing is left whatever happens.
+        folder: where the bytes wait.
         size: bytes to come.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         self.size = size
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  it outlives this call
+        # Closing it removes its name; whoever has linked the file keeps the content.
+        self._file = tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX, buffering=0)  # noqa: SIM115
         self._lock = threading.Condition()
         self._written = 0
         self._ended = False
@@ -95,6 +98,11 @@ class LayerDownload:
         self._cancelled = False
         self._job: Job | None = None
         self._watchers: list[PullProgress] = []
+
+    @property
+    def path(self) -> Path:
+        """The file that holds, or will hold, the layer."""
+        return Path(self._file.name)
 
     def write(self, data: bytes) -> None:
         """Take the next bytes: the download job's standard output leads here.
@@ -218,10 +226,17 @@ class LayerDownloads:
     """The downloads under way, by digest.
 
     *Fixed*: the folder, the slots. *Guarded by the lock*: which downloads are under way, and how many use each.
+
+    Args:
+        folder: on the file system of the graph, which takes a finished file over without copying it. What an
+            earlier daemon left there is removed.
+        at_once: how many downloads there may be side by side.
     """
 
     def __init__(self, folder: Path, at_once: int = DOWNLOADS_AT_ONCE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{PREFIX}*"):
+            left.unlink()
         self._folder = folder
         self._slots = Slots(at_once)
         self._lock = threading.Lock()

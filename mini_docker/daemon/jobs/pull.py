@@ -294,6 +294,7 @@ class _PullOne:
                     expected_diff_id=diff_id,
                     expected_digest=layer.digest,
                     media_type=layer.media_type,
+                    file=download.path,
                 )
                 wanted.progress.extracted(layer.size)
                 wanted.progress.pulled()

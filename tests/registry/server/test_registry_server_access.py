@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_docker.errors import Invalid, Unauthorized
+from mini_docker.errors import Denied, Invalid, Unauthorized
 from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.server.access import BasicAccess, TokenAccess
@@ -128,7 +128,7 @@ def test_our_client_dances_with_our_registry(passwords: Passwords, tmp_path: Pat
             for layer in made.layers:
                 bench.graph.add_layer(None, io.BytesIO(layer))
             bench.tags.set(name, "1", bench.graph.register(made.config).id)
-        with pytest.raises(Exception, match="denied"):
+        with pytest.raises(Denied, match="requested access to the resource is denied"):
             bench.push(name, "1")
         bench.push(name, "1", **{"X-Registry-Auth": ann})
         stranger = PullBench(tmp_path / "two")
