@@ -42,7 +42,7 @@ class RawMode:
         import tty
 
         self._before = termios.tcgetattr(self._descriptor)
-        tty.setraw(self._descriptor)
+        tty.setraw(self._descriptor, termios.TCSADRAIN)  # not FLUSH: what was typed ahead is meant
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
