@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import Networks
 from mini_docker.daemon.container.store import ContainerStore, replace_file
 from mini_docker.daemon.container.volumes import VolumeStore
@@ -45,6 +46,7 @@ from mini_docker.daemon.jobs.surveyor import Surveyor, own_capabilities
 from mini_docker.daemon.jobs.top import Top
 from mini_docker.daemon.jobs.update import Update
 from mini_docker.daemon.jobs.wait import Wait
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.restoration import Restoration
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import ExecDriver, Exited
@@ -81,6 +83,7 @@ class Collaborators:
     graph_driver: GraphDriver
     exec_driver: ExecDriver
     networks: Networks
+    name_service: NameService
     events: EventLog
     kernel: Kernel
     host_name: str
@@ -101,7 +104,7 @@ class Daemon:
         self._engine = engine
         self._with = with_
         self._executions = exec.Executions()
-        self._connections = Connections(with_.networks, with_.settings, with_.host_name)
+        self._connections = Connections(with_.networks, with_.name_service, with_.settings, with_.host_name)
         self._surveyor = Surveyor(
             with_.containers, with_.settings.cgroup_version, with_.seccomp, with_.last_capability,
             own_capabilities(Path("/proc/self/status").read_text()),
@@ -293,11 +296,14 @@ class Daemon:
             return
         with ThreadPoolExecutor(len(running), "shutdown") as pool:
             for container in running:
-                pool.submit(self._stop_one, container.id)
+                pool.submit(self._stop_one, container)
 
-    def _stop_one(self, container: str) -> None:
-        job = self._engine.job("stop", container)
+    def _stop_one(self, container: Container) -> None:
+        job = self._engine.job("stop", container.id)
         job.env.set_bool("shutdown", True)
+        limit = self._with.settings.shutdown_timeout
+        if container.config.stop_timeout is None and 0 <= limit < stop.DEFAULT_STOP_SECONDS:
+            job.env.set_int("t", int(limit))
         try:
             job.run()
         except NotModified:

@@ -15,7 +15,8 @@ class DaemonSettings:
         cgroup_version: 1 or 2, as this machine has it.
         dns, dns_search, dns_options: for containers that say nothing themselves; empty takes the host's.
         live_restore: containers outlive an orderly end of the daemon, too.
-        shutdown_timeout: seconds that containers have to stop at the daemon's end, unless theirs is longer.
+        shutdown_timeout: seconds that a container without a stop timeout of its own has, at most, at the daemon's end;
+            negative: as long as at any other time.
         labels: ``key=value``, shown by ``info``.
     """
 

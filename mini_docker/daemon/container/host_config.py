@@ -266,7 +266,6 @@ class HostConfig:
             log_config=self.log_config if self.log_config.type else replace(self.log_config, type="json-file"),
             runtime=self.runtime or "native",
             restart_policy=self.restart_policy if self.restart_policy.name else RestartPolicy("no"),
-            security_opt=self.security_opt,
         )
 
     @property

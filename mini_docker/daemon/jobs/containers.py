@@ -67,7 +67,8 @@ class Containers:
 
     def __call__(self, job: Job) -> None:
         request = ContainersRequest.decode(job)
-        wanted = [one for one in reversed(self._containers.all()) if self._wants(request, one)]
+        everything = self._containers.all()
+        wanted = [one for one in reversed(everything) if self._wants(request, one)]
         if request.limit:
             wanted = wanted[: request.limit]
         names: dict[str, str] = {}
@@ -82,7 +83,8 @@ class Containers:
             kept[container.id] = line
             text = line.encode(container, now)
             texts.append(self._with_size(container, text) if request.size else text)
-        self._lines = {**self._lines, **kept} if len(kept) < len(self._containers.all()) else kept
+        old = self._lines
+        self._lines = kept | {one.id: old[one.id] for one in everything if one.id in old and one.id not in kept}
         job.stdout.write(f"[{','.join(texts)}]\n".encode())
 
     def _line(self, container: Container, image: str) -> Line:

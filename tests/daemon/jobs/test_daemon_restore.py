@@ -142,6 +142,16 @@ def test_shutdown_stops_all_at_once(first: FakeHouse) -> None:
         first.run("start", containers[0])
 
 
+def test_shutdown_timeout_bounds_the_wait(tmp_path: Path) -> None:
+    """--shutdown-timeout is what a container without a word of its own has to end in."""
+    house = FakeHouse(tmp_path, shutdown_timeout=0)
+    house.image()
+    container = house.start("stubborn")
+    began = time.monotonic()
+    house.daemon.shutdown()
+    assert time.monotonic() - began < 3 and house.containers.get(container).state.exit_code == 137
+
+
 def test_live_restore_leaves_containers_alone(tmp_path: Path) -> None:
     """With live-restore an orderly end of the daemon does not touch them either."""
     house = FakeHouse(tmp_path, live_restore=True)
