@@ -30,7 +30,9 @@ from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.flags import DaemonFlags
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs import network, pull, push, trace
+from mini_docker.daemon.jobs import networks as networks_jobs
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
@@ -43,6 +45,7 @@ from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, select
 from mini_docker.drivers.graphdriver.vfs import VfsDriver
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import default_network
+from mini_docker.drivers.networkdriver.dns import DnsServer
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.none import NoneDriver
 from mini_docker.engine import Engine, Handler
@@ -190,11 +193,15 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     for name, handler in handlers.items():
         engine.register(name, handler)
 
+    containers = ContainerStore(root / "containers")
+    name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
+    for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service).items():
+        engine.register(name, handler)
     return Daemon(
         engine,
         Collaborators(
             settings=settings,
-            containers=ContainerStore(root / "containers"),
+            containers=containers,
             images=ImageLookup(graph, tags),
             layers=ContainerLayers(graph_driver),
             names=GraphDB(root / "linkgraph.db"),
@@ -202,6 +209,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             graph_driver=graph_driver,
             exec_driver=exec_driver,
             networks=networks,
+            name_service=name_service,
             events=EventLog(),
             kernel=kernel,
             host_name=platform.node(),

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.sealed import seal_interpreter
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.loop import Loop
 from mini_docker.supervisor.supervisor import Supervisor
-
-SEALED_VARIABLE = "MINI_DOCKER_SEALED"
 
 
 def main(args: list[str]) -> int:
@@ -59,25 +58,6 @@ def main(args: list[str]) -> int:
     # Under the lock, so that no newer supervisor's socket is removed.
     (run / protocol.SOCKET_NAME).unlink(missing_ok=True)
     return 0
-
-
-def seal_interpreter() -> None:
-    """Run on from a sealed copy of the interpreter in memory.
-
-    A container's process can reach its init's executable as /proc/1/exe while init is still ours.
-    Were it the host's python3, a hostile image could overwrite that (CVE-2019-5736); a sealed
-    memfd can be written by nobody.
-    """
-    if os.environ.pop(SEALED_VARIABLE, ""):
-        return
-    copy = os.memfd_create("python3", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open("/proc/self/exe", "rb") as executable:
-        size = os.fstat(executable.fileno()).st_size
-        while size > 0:
-            size -= os.sendfile(copy, executable.fileno(), None, size)
-    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, seals)
-    os.execve(copy, [sys.executable, *sys.orig_argv[1:]], {**os.environ, SEALED_VARIABLE: "1"})
 
 
 def _listen(path: Path) -> socket.socket:

@@ -10,7 +10,8 @@ import base64
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio, Terms
-from mini_docker.libcontainer.parent import Newborn, Parent, joinable_flags
+from mini_docker.libcontainer.parent import Parent, born_into, joinable_flags
+from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.connection import Connection
@@ -60,7 +62,7 @@ class Supervisor:
         self._verbs: dict[str, Callable[[Connection, Frame, list[int]], None]] = {
             "hello": self._hello, "subscribe": self._subscribe, "list": self._list, "create": self._create,
             "start": self._start, "exec": self._exec, "signal": self._signal, "resize": self._resize,
-            "attach": self._attach, "bell": self._bell, "network": self._network, "root": self._root,
+            "attach": self._attach, "bell": self._bell, "network": self._network, "dns": self._dns, "root": self._root,
             "delete": self._delete, "leave": self._leave,
         }  # fmt: skip
         listener.setblocking(False)
@@ -166,7 +168,8 @@ class Supervisor:
         stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
 
         def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = self._born_into(
+            newborn = born_into(
+                self._cgroups,
                 spec.cgroup,
                 birth.terms,
                 lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
@@ -201,16 +204,6 @@ class Supervisor:
         stdio.set_pipes(*ours)
         return held
 
-    def _born_into(self, cgroup: str, terms: Terms, bear: Callable[[Terms, int], Newborn]) -> Newborn:
-        """Bear a process into a container's cgroups: at once where the kernel can, else it joins by itself."""
-        directory = self._cgroups.open_for_clone(cgroup)
-        if directory < 0:
-            return bear(replace(terms, join_cgroups=lambda door: self._cgroups.join(cgroup, door)), -1)
-        try:
-            return bear(terms, directory)
-        finally:
-            os.close(directory)
-
     def _start(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._get(request)
         container.init.proceed(
@@ -242,7 +235,8 @@ class Supervisor:
                 self._exec_ended(container, execution)
 
         def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = self._born_into(
+            newborn = born_into(
+                self._cgroups,
                 container.spec.cgroup,
                 terms,
                 lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
@@ -289,6 +283,20 @@ class Supervisor:
             connection.reply({"pid": container.init.pid, "network": True}, (container.init.namespace, netlink))
         finally:
             os.close(netlink)
+
+    def _dns(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        container = self._get(request)
+        if container.init.namespace < 0 or container.init.stage is Stage.ENDED:
+            raise Conflict(f"container {container.id} has no network namespace of its own now")
+        with inside(self._kernel, container.init.namespace):
+            try:
+                sockets = open_dns_sockets()
+            except OSError as error:
+                raise Conflict(f"container {container.id}: 127.0.0.11:53: {error.strerror}") from None
+        try:
+            connection.reply({}, (sockets.datagrams.fileno(), sockets.streams.fileno()))
+        finally:
+            sockets.close()
 
     def _delete(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._containers.get(request["container"])
@@ -353,15 +361,22 @@ class Supervisor:
 
 
 def open_netlink_in(kernel: Kernel, namespace: int) -> int:
-    """A NETLINK_ROUTE socket opened inside a network namespace, for use from outside.
+    """A NETLINK_ROUTE socket opened inside a network namespace, for use from outside."""
+    with inside(kernel, namespace):
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE).detach()
 
-    The caller has one thread and comes back at once, so nobody else is ever seen in there.
+
+@contextmanager
+def inside(kernel: Kernel, namespace: int) -> Iterator[None]:
+    """This process is in that network namespace while the block runs, to open sockets there.
+
+    It has one thread and comes back at once, so nobody else is ever seen in there.
     """
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         kernel.setns(namespace, 0)
         try:
-            return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE).detach()
+            yield
         finally:
             kernel.setns(home, 0)
     finally:

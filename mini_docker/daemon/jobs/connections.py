@@ -20,6 +20,7 @@ from mini_docker.daemon.container.networks import HOST, PREDEFINED, Networks, en
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.container.store import replace_file
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import Sandbox
 from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
@@ -36,8 +37,9 @@ EMBEDDED_DNS = "127.0.0.11"
 class Connections:
     """Connects and disconnects containers, as steps of a start or an end. Stateless but for its collaborators."""
 
-    def __init__(self, networks: Networks, settings: DaemonSettings, host_name: str) -> None:
+    def __init__(self, networks: Networks, names: NameService, settings: DaemonSettings, host_name: str) -> None:
         self._networks = networks
+        self._names = names
         self._settings = settings
         self._host_name = host_name
 
@@ -115,6 +117,8 @@ class Connections:
             joined = driver.join(attachment.endpoint_id, sockets, f"eth{index}", default_route=index == 0)
             undo.callback(driver.leave, attachment.endpoint_id, None)
             container.attach(replace(attachment, endpoint=replace(attachment.endpoint, joined=joined)))
+        undo.callback(self._names.end, container)
+        self._names.serve(container)
 
     def publish(self, job: Job, container: Container, undo: ExitStack) -> None:
         """Publish the container's ports on its first network, by the job ``allocate_port``."""
@@ -130,6 +134,7 @@ class Connections:
 
     def release(self, job: Job, container: Container) -> None:
         """Give back everything, by the job ``release_interface``; the sandbox is gone."""
+        self._names.end(container)
         for name, attachment in list(container.attachments.items()):
             if attachment.endpoint is not None:
                 try:
@@ -151,6 +156,8 @@ class Connections:
                     endpoints.setdefault(driver.name, []).append(attachment.endpoint)
         for driver in self._networks.drivers():
             driver.restore(endpoints.get(driver.name, ()))
+        for container in containers:
+            self._names.serve(container)
 
     def _release_one(self, job: Job, container: Container, network: str) -> None:
         attachment: Attachment = container.attachments[network]

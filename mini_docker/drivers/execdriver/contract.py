@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from mini_docker.drivers.availability import Availability
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources
+from mini_docker.linux.dns_sockets import DnsSockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,13 @@ class ExecDriver(Protocol):
 
     def open_netlink(self, container: str) -> Sandbox:
         """The network descriptors of a running container again, as `create` gave them."""
+
+    def open_dns(self, container: str) -> DnsSockets:
+        """Sockets on which a running container's programs find their name server; the caller's to close.
+
+        Raises:
+            Conflict: it has no network namespace of its own, its loopback is down, or a program in it has the port.
+        """
 
     def delete(self, container: str) -> None:
         """End every process of the container if any still runs, and release all it took. Unknown ids are no error."""

@@ -26,6 +26,7 @@ from mini_docker.errors import Conflict
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources, to_json
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
+from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.linux.narrated import narrate_to
 from mini_docker.supervisor.client import Reply, SupervisorClient
@@ -162,6 +163,10 @@ class NativeDriver:
 
     def open_netlink(self, container: str) -> Sandbox:
         return _sandbox(self._supervisor.ask("network", container=container), ())
+
+    def open_dns(self, container: str) -> DnsSockets:
+        datagrams, streams = self._supervisor.ask("dns", container=container).descriptors
+        return DnsSockets(socket.socket(fileno=datagrams), socket.socket(fileno=streams))
 
     def delete(self, container: str) -> None:
         with self._lock:
