@@ -16,7 +16,7 @@ from enum import Enum
 from typing import BinaryIO, Protocol, cast
 
 import zstandard
-from isal import igzip
+from isal import igzip, igzip_lib
 from zlib_ng import zlib_ng
 
 from mini_docker.errors import Invalid
@@ -24,6 +24,7 @@ from mini_docker.errors import Invalid
 MAX_CONTENT_BYTES = 1 << 40
 """What a stream may open up to, unless the caller says otherwise."""
 
+_IsalError = cast(type[Exception], igzip_lib.IsalError)  # which the library's stubs call a number
 _BUFFER_BYTES = 1 << 20
 _GZIP_CONTAINER = 31
 """zlib's window bits for the largest window inside gzip's header and trailer."""
@@ -198,7 +199,7 @@ class _Guarded(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
             data = self._source.read(len(buffer))
-        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, _IsalError) as error:
             raise Invalid(f"the {self._compression.value} stream is corrupt or truncated: {error}") from error
         except OSError as error:
             if error.errno is not None:

@@ -69,6 +69,20 @@ def test_damage_is_found_by_the_check_sum(compression: Compression) -> None:
 
 
 @pytest.mark.parametrize("compression", PACKED)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_damage_is_invalid_and_nothing_else(compression: Compression, data: st.DataObject) -> None:
+    """Each library has errors of its own; a caller sees one, wherever the bits flipped."""
+    packed = bytearray(press(bytes(range(256)) * 8 + b"text " * 300, compression))
+    for _ in range(data.draw(st.integers(1, 3))):
+        packed[data.draw(st.integers(MAGIC_BYTES, len(packed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        open_decompressing(io.BytesIO(bytes(packed)), limit_bytes=1 << 24).read()
+    except Invalid as error:
+        assert compression.value in str(error)
+
+
+@pytest.mark.parametrize("compression", PACKED)
 def test_a_bomb_meets_the_limit_in_bounded_memory(compression: Compression) -> None:
     """A few kilobytes that open up to a hundred megabytes cost no more memory than the buffers do."""
     target = io.BytesIO()

@@ -14,6 +14,7 @@ import stat
 import sys
 import tarfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -87,6 +88,9 @@ def killed_before_operation(number: int, work: Callable[[], None]) -> bool:
         try:
             work()
             os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(1)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -396,8 +400,9 @@ class GraphDriverLaws:
 
         def work() -> None:
             daemon: GraphDriver = self.driver_class(root, KERNEL)
-            for layer_id in set(daemon.layers()) - {"whole"}:
-                daemon.remove(layer_id)
+            for layer_id in ("container", "made"):  # the child first
+                if daemon.exists(layer_id):
+                    daemon.remove(layer_id)
             daemon.create("made", "whole")
             daemon.apply("made", "whole", io.BytesIO(data.getvalue()))
             daemon.create_read_write("container", "made", NO_LIMITS)
