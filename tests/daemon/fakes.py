@@ -24,6 +24,7 @@ from mini_docker.daemon.daemon import Collaborators, Daemon
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.network import AllocateInterface, AllocatePort, Link, ReleaseInterface
+from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.execdriver.contract import Exited, Found, Sandbox, Stdio, Walls
@@ -37,6 +38,7 @@ from mini_docker.graph.graphdb import GraphDB
 from mini_docker.graph.image import ImageConfig
 from mini_docker.graph.tag_store import TagStore
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
+from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
 from mini_docker.supervisor.json_log import encode_entry
@@ -392,6 +394,20 @@ class FakeNetworkDriver:
         pass
 
 
+class FakeDns:
+    """A DNS server that notes whom it serves."""
+
+    def __init__(self) -> None:
+        self.served: set[str] = set()
+
+    def add(self, id: str, sockets: Any, names: Any, upstream: Any) -> None:
+        self.served.add(id)
+        sockets.close()
+
+    def remove(self, id: str) -> None:
+        self.served.discard(id)
+
+
 class FakeNetworks:
     """Every predefined network, of one driver."""
 
@@ -429,12 +445,14 @@ class FakeHouse:
         self.volumes = VolumeStore(root / "volumes", self.kernel)
         self.events = EventLog()
         networks = FakeNetworks(self.network_driver)
+        self.dns = FakeDns()
+        name_service = NameService(self.dns, lambda container: DnsSockets(*socket.socketpair()), self.containers)
         self.daemon = Daemon(
             self.engine,
             Collaborators(
                 DaemonSettings(root, root, **settings), self.containers, ImageLookup(self.graph, self.tags),
-                self.layers, self.names, self.volumes, self.graph_driver, self.exec_driver, networks, self.events,
-                self.kernel, "hosty",
+                self.layers, self.names, self.volumes, self.graph_driver, self.exec_driver, networks,
+                name_service, self.events, self.kernel, "hosty",
             ),
         )  # fmt: skip
         self.daemon.install()

@@ -118,6 +118,19 @@ def test_joined_network(house: FakeHouse) -> None:
         house.run("start", mine)
 
 
+def test_users_network(house: FakeHouse) -> None:
+    """On a network of the user's a container is found by its short id, and asks the embedded name server."""
+    container = house.start("sleep", host={"NetworkMode": "mine"})
+    network = house.run("container_inspect", container)["NetworkSettings"]["Networks"]["mine"]
+    assert network["Aliases"] == [container[:12]] and network["NetworkID"] == "id-of-mine" and network["IPAddress"]
+    resolv_conf = house.containers.get(container).resolv_conf_path.read_text()
+    assert "nameserver 127.0.0.11" in resolv_conf and "ndots:0" in resolv_conf and house.dns.served == {container}
+    house.run("stop", container)
+    assert not house.dns.served and house.network_driver.held() == 0
+    with pytest.raises(NotFound, match="network nosuch not found"):
+        house.start("sleep", host={"NetworkMode": "nosuch"})
+
+
 def test_volumes(house: FakeHouse) -> None:
     """Named volumes outlive containers, anonymous ones go with -v, used ones are held, content is copied up once."""
     house.run("volume_create", body={"Name": "data", "Labels": {"a": "1"}})
