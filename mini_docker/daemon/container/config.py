@@ -20,7 +20,7 @@ from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.errors import Invalid
 
-_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?\Z")
+_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ class ContainerConfig:
         for word in config.env:
             if word.startswith("=") or not word:
                 raise Invalid(f"invalid environment variable: {word!r}")
+        for word in (*config.env, *config.command):
+            _check_word(word)
         if config.working_dir and not config.working_dir.startswith("/"):
             raise Invalid(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
         ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in config.exposed_ports}
@@ -204,3 +206,13 @@ class CreateOrder:
             HostConfig.from_json(data.get("HostConfig") or {}),
             api_json.decode(NetworkingConfig, data.get("NetworkingConfig") or {}, "NetworkingConfig"),
         )
+
+
+def _check_word(word: str) -> None:
+    """Argument and variables end up in execve(2), which ends each at a NUL and knows bytes only."""
+    try:
+        nul = b"\0" in word.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise Invalid(f"not a text that can be executed: {word!r}") from None
+    if nul:
+        raise Invalid(f"an argument or variable must not hold a NUL byte: {word!r}")

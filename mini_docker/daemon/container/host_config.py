@@ -30,8 +30,8 @@ MASKED_PATHS = (
 )  # fmt: skip
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-_PORT_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
-_HOST_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z")
+_PORT_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.ASCII)
+_HOST_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class LogConfig:
             Invalid: ``max-size`` or ``max-file`` is none.
         """
         files = self.config.get("max-file", "1")
-        if not files.isdigit() or int(files) < 1:
+        if not (files.isascii() and files.isdigit()) or int(files) < 1:
             raise Invalid(f"invalid value for log-opt max-file: {files!r}: a number from 1")
         size = self.config.get("max-size", "0")
         return (0 if size == "-1" else parse_size(size)), int(files)
@@ -309,6 +309,8 @@ def _check_limits(host: HostConfig) -> None:
         raise Invalid("Range of blkio weight is from 10 to 1000")
     if not -1000 <= host.oom_score_adj <= 1000:
         raise Invalid(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if len(host.console_size) != 2:
+        raise Invalid("HostConfig.ConsoleSize: expected two numbers, height and width")
     if host.shm_size < 0:
         raise Invalid("SHM size can not be less than 0")
     for ulimit in host.ulimits:

@@ -17,7 +17,7 @@ from mini_docker.daemon.container.host_config import HostConfig, HostPort
 from mini_docker.drivers.networkdriver.contract import PortBinding, PublishedPort
 from mini_docker.errors import Invalid
 
-_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
+_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.ASCII)
 
 
 def port_bindings(config: ContainerConfig, host: HostConfig) -> tuple[PortBinding, ...]:

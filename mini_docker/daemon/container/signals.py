@@ -19,12 +19,12 @@ def parse_signal(text: str) -> int:
         Invalid: no such signal.
     """
     word = text.strip().upper().removeprefix("SIG")
-    if word.isdigit():
+    if word.isascii() and word.isdigit():
         number = int(word)
     else:
         name, plus, offset = word.partition("+")
         base = getattr(signal, f"SIG{name}", None)
-        if base is None or (plus and not offset.isdigit()):
+        if base is None or (plus and not (offset.isascii() and offset.isdigit())):
             raise Invalid(f"Invalid signal: {text}")
         number = int(base) + int(offset or 0)
     if not 0 < number <= signal.SIGRTMAX:

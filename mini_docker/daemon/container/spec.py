@@ -57,7 +57,7 @@ DEFAULT_DEVICE_RULES = (
     DeviceRule(True, "c", 136),  # pts
 )
 
-_DEVICE_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})\Z")
+_DEVICE_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})\Z", re.ASCII)
 _NAMESPACED_SYSCTLS = (
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
     "kernel.shmmni", "kernel.shm_rmid_forced",

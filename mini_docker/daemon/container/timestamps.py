@@ -15,11 +15,13 @@ NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: "has not happened"."""
 
 _NANO = 10**9
+_LAST_SECOND = 253402300799  # of the year 9999
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?)?(Z|z|[+-]\d\d:\d\d)?\Z"
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?)?(Z|z|[+-]\d\d:\d\d)?\Z",
+    re.ASCII,
 )
-_UNIX = re.compile(r"(\d+)(?:\.(\d{1,9})\d*)?\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
+_UNIX = re.compile(r"(\d+)(?:\.(\d{1,9})\d*)?\Z", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -52,7 +54,7 @@ def parse_time(text: str, now: int | None = None) -> int:
     """
     if text in ("", NEVER):
         return 0
-    if match := _UNIX.match(text):
+    if (match := _UNIX.match(text)) and int(match[1]) <= _LAST_SECOND:
         return int(match[1]) * _NANO + int((match[2] or "").ljust(9, "0"))
     if match := _RFC3339.match(text):
         year, month, day, hour, minute, second = (int(group or 0) for group in match.groups()[:6])

@@ -55,7 +55,8 @@ class LogsRequest:
         tail = env.get("tail", "all")
         return cls(
             argument(job), stdout, stderr, env.get_bool("follow"), env.get_bool("timestamps"),
-            int(tail) if tail.isdigit() else None, _moment(env.get("since", "")), _moment(env.get("until", "")),
+            int(tail) if tail.isascii() and tail.isdigit() else None,
+            _moment(env.get("since", "")), _moment(env.get("until", "")),
         )  # fmt: skip
 
     def wants(self, entry: Entry) -> bool:

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, merge_env
 from mini_docker.daemon.container.host_config import HostConfig
+from mini_docker.daemon.container.mounts import plan_mounts
+from mini_docker.daemon.container.ports import port_bindings
+from mini_docker.daemon.container.spec import Surroundings, container_spec
 from mini_docker.errors import Invalid
 
 WORD = st.text("abcxyz019_-", min_size=1, max_size=6)
@@ -90,6 +93,8 @@ def test_merge_env_keeps_dockers_order() -> None:
         (b'{"Env": "A=1"}', "Env: expected a list, got a string"),
         (b'{"Env": [1]}', r"Env\[0\]: expected a string"),
         (b'{"Tty": "yes"}', "Tty: expected a boolean"),
+        (b'{"Env": ["A=\\u0000"]}', "NUL byte"),
+        (b'{"Cmd": ["\\ud800"]}', "not a text that can be executed"),
         (b'{"WorkingDir": "srv"}', "needs to be an absolute path"),
         (b'{"ExposedPorts": {"x": {}}}', "invalid port in ExposedPorts"),
         (b'{"Image": "x", "HostConfig": {"Memory": 1}}', "Minimum memory limit allowed is 6MB"),
@@ -130,3 +135,34 @@ def test_host_config_defaults_are_dockers() -> None:
     assert HostConfig.from_json(form).to_json() == form
     assert HostConfig().with_defaults(cgroup_version=2).cgroupns_mode == "private"
     assert HostConfig(privileged=True).to_json()["MaskedPaths"] == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+CONFIG_KEYS = [*ContainerConfig().to_json(), "ExposedPorts", "Healthcheck", "StopTimeout", "Shell"]
+HOST_KEYS = [*HostConfig().to_json(), "Mounts", "Tmpfs", "Sysctls", "StorageOpt"]
+
+
+@settings(max_examples=150)
+@given(
+    st.dictionaries(st.sampled_from(CONFIG_KEYS), JSON, min_size=1, max_size=3),
+    st.dictionaries(st.sampled_from(HOST_KEYS), JSON, max_size=3),
+    JSON,
+)
+def test_no_order_breaks_the_clerk(config: dict[str, Any], host: dict[str, Any], networking: Any) -> None:
+    """Whatever JSON comes, it is understood or refused as invalid: never an error that nobody foresaw."""
+    body = {**config, "HostConfig": host, "NetworkingConfig": networking}
+    try:
+        order = CreateOrder.decode(json.dumps(body).encode())
+        prepared = order.host_config.with_defaults(1)
+        points = plan_mounts(order.config, prepared, lambda name: ())
+        prepared.log_config.limits()
+        port_bindings(order.config, prepared)
+        container_spec("c" * 64, order.config, prepared, points, Surroundings())
+    except Invalid as refusal:
+        assert str(refusal)
+    else:
+        assert HostConfig.from_json(json.loads(json.dumps(prepared.to_json()))).to_json() == prepared.to_json()
