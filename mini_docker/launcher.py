@@ -13,7 +13,7 @@ import os
 import sys
 
 OVERLAY_VARIABLE = "MINI_DOCKER_OVERLAY"
-"""Names a folder whose modules lie over ours (`mini_docker.lab.overlay`)."""
+"""Names a folder whose modules lie over ours (`mini_docker.lab.overlay`); what begins with it goes the same way."""
 
 ROLES = {
     "supervisor": ("mini_docker.supervisor.main", "main"),
@@ -32,8 +32,8 @@ def command(role: str, *args: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The environment of such a process: nothing of the caller's but what it needs."""
-    kept = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", OVERLAY_VARIABLE)
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    kept = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+    return {name: value for name, value in os.environ.items() if name in kept or name.startswith(OVERLAY_VARIABLE)}
 
 
 def run(argv: list[str]) -> int:
