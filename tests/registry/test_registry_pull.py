@@ -110,6 +110,20 @@ def test_pull_by_digest_sets_no_tag(registry: TinyRegistry, image: ImageFixture,
     assert bench.pull(name, image.digest)[-1]["status"].startswith("Status: Image is up to date")
 
 
+def test_a_tag_beside_a_digest_is_not_moved(registry: TinyRegistry, image: ImageFixture, bench: PullBench) -> None:
+    """The digest decides; what the tag names today is not asked."""
+    name = f"{registry.host}/me/app"
+    bench.pull(f"{name}:other@{image.digest}")
+    assert bench.tags.all() == {}
+    assert bench.tags.get_digest(name, image.digest) == image.id
+
+
+def test_scratch_is_no_image(bench: PullBench) -> None:
+    """FROM scratch means nothing at all; a pull of it is a mistake."""
+    with pytest.raises(Invalid, match="'scratch' is a reserved name"):
+        bench.pull("scratch", "latest")
+
+
 def test_pull_without_a_tag_brings_all_tags(registry: TinyRegistry, image: ImageFixture, bench: PullBench) -> None:
     """``docker pull -a`` sends no tag; the list of tags comes in pages."""
     registry.page = 1
@@ -151,6 +165,7 @@ def test_one_layer_twice_in_an_image_is_fetched_once(registry: TinyRegistry, ben
     [
         ("me/no", "1", NotFound, "manifest for {host}/me/no:1 not found: manifest unknown: manifest unknown"),
         ("me/app", "no", NotFound, "manifest for {host}/me/app:no not found: manifest unknown: manifest unknown"),
+        ("me/app", "1 2", Invalid, "invalid tag format"),
         ("me/App", "1", Invalid, "invalid reference format: repository name (me/App) must be lowercase"),
         (
             "me/no",
@@ -421,34 +436,37 @@ def test_two_pulls_of_one_image_are_one_download(registry: TinyRegistry, image: 
     assert bench.leftovers() == []
 
 
-def test_when_the_first_of_two_pulls_is_cancelled_the_second_takes_over(
-    registry: TinyRegistry, image: ImageFixture, bench: PullBench
+@pytest.mark.parametrize("cancelled", ["first", "second"])
+def test_a_cancelled_pull_does_not_hurt_one_that_shares_its_download(
+    registry: TinyRegistry, image: ImageFixture, bench: PullBench, cancelled: str
 ) -> None:
-    """Who shares a download must not fail because a stranger pressed ctrl-c."""
+    """Nobody's pull fails because a stranger pressed ctrl-c: the other goes on, or takes over."""
     stall = threading.Event()
     registry.misbehave = on_blob(image.layers[2], Fault(stall=stall))  # type: ignore[assignment]
-    first = bench.job(f"{registry.host}/me/app", "1")
-    outputs: list[list[dict[str, object]]] = []
-    failed: list[BaseException] = []
+    jobs = {name: bench.job(f"{registry.host}/me/app", "1") for name in ("first", "second")}
+    ended: dict[str, BaseException | None] = {}
 
-    def run_first() -> None:
+    def run(name: str) -> None:
         try:
-            first.run()
+            jobs[name].run()
+            ended[name] = None
         except Cancelled as error:
-            failed.append(error)
+            ended[name] = error
 
-    one = threading.Thread(target=run_first)
-    one.start()
+    threads = {name: threading.Thread(target=run, args=(name,)) for name in jobs}
+    threads["first"].start()
     wait_until(lambda: bool(registry.requests(digest(image.layers[2]))))
-    two = threading.Thread(target=lambda: outputs.append(bench.pull(f"{registry.host}/me/app", "1")))
-    two.start()
+    threads["second"].start()
     wait_until(lambda: bench.downloads._users.total() >= 4)
-    first.cancel()
-    one.join(5)
-    two.join(10)
+    jobs[cancelled].cancel()
+    if cancelled == "second":
+        wait_until(lambda: "second" in ended)
+        stall.set()
+    for thread in threads.values():
+        thread.join(10)
     stall.set()
-    assert len(failed) == 1
-    assert len(outputs) == 1
+    assert {name for name, error in ended.items() if error is not None} == {cancelled}
+    assert len(ended) == 2
     assert bench.graph.exists(image.id)
     assert bench.leftovers() == []
 

@@ -18,63 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mini_docker.daemon.jobs.layer_progress import PullProgress
+from mini_docker.daemon.jobs.turns import KeyedTurns, Slots
 from mini_docker.engine import Job
-from mini_docker.errors import Cancelled
 
 PREFIX = "layer-download-"
 """Of our files' names, so that those of a daemon that crashed are known for what they are."""
 DOWNLOADS_AT_ONCE = 3
 """Docker's default of ``--max-concurrent-downloads``."""
-
-
-class Slots:
-    """So many at once; who comes later waits, first come first served, and may give up waiting.
-
-    *Guarded by the bell's lock*: who is inside or waits, in order of arrival.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._bell = threading.Condition()
-        self._queue: list[object] = []
-
-    def queue(self) -> object:
-        """Stand in line; the ticket is for `turn`."""
-        ticket = object()
-        with self._bell:
-            self._queue.append(ticket)
-        return ticket
-
-    @contextmanager
-    def turn(self, ticket: object, given_up: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, a slot is taken; before it runs, those who came earlier go first.
-
-        Args:
-            given_up: asked whenever `wake` is called.
-            on_wait: called before waiting.
-
-        Raises:
-            Cancelled: given up while waiting.
-        """
-        try:
-            with self._bell:
-                must_wait = ticket not in self._queue[: self._number]
-            if must_wait:
-                on_wait()
-            with self._bell:
-                self._bell.wait_for(lambda: ticket in self._queue[: self._number] or given_up())
-            if given_up():
-                raise Cancelled("the pull that wanted this layer has ended")
-            yield
-        finally:
-            with self._bell:
-                self._queue.remove(ticket)
-                self._bell.notify_all()
-
-    def wake(self) -> None:
-        """Let those who wait ask whether they still want to."""
-        with self._bell:
-            self._bell.notify_all()
 
 
 class LayerDownload:
@@ -152,6 +102,11 @@ class LayerDownload:
         if complete:
             watcher.downloaded()
 
+    def unwatch(self, watcher: PullProgress) -> None:
+        """Report to *watcher* no more."""
+        with self._lock:
+            self._watchers.remove(watcher)
+
     def cancel(self) -> None:
         """End it early."""
         with self._lock:
@@ -225,7 +180,8 @@ class LayerReader(io.RawIOBase):
 class LayerDownloads:
     """The downloads under way, by digest.
 
-    *Fixed*: the folder, the slots. *Guarded by the lock*: which downloads are under way, and how many use each.
+    *Fixed*: the folder, the slots, the turns.
+    *Guarded by the lock*: which downloads are under way, and how many use each.
 
     Args:
         folder: on the file system of the graph, which takes a finished file over without copying it. What an
@@ -239,6 +195,7 @@ class LayerDownloads:
             left.unlink()
         self._folder = folder
         self._slots = Slots(at_once)
+        self._unpacking = KeyedTurns()
         self._lock = threading.Lock()
         self._under_way: dict[str, LayerDownload] = {}
         self._users: Counter[LayerDownload] = Counter()
@@ -267,10 +224,23 @@ class LayerDownloads:
         try:
             yield download
         finally:
+            download.unwatch(watcher)
             if mine:
                 download.cancel()  # as its job's parent ends now; complete, it does not notice
                 self._slots.wake()
             self._leave(digest, download)
+
+    @contextmanager
+    def unpacking(self, job: Job, chain: str) -> Iterator[None]:
+        """While the block runs, *job* alone unpacks the layer that ends the stack *chain*.
+
+        The graph would let a second pull wait, too, but not let it go when its client does.
+
+        Raises:
+            Cancelled: the job was, while it waited.
+        """
+        with job.on_cancel(self._unpacking.wake), self._unpacking.turn(chain, lambda: job.cancelled):
+            yield
 
     def _run(self, digest: str, download: LayerDownload, make_job: Callable[[], Job], ticket: object) -> None:
         if not download.run(make_job, self._slots, ticket):

@@ -24,6 +24,8 @@ def say(job: Job, line: Progress) -> None:
         job.stdout.write(line.encode())
     except OSError:
         job.cancel()
+    except ValueError:
+        pass  # the job has ended, and another that shared its download has a last word: there is nobody to tell
 
 
 class LayerLines:

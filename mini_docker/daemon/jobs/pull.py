@@ -67,7 +67,10 @@ class PullRequest:
         if platform:
             Platform.parse(platform)
         Credentials.decode(auth)
-        return cls(Reference.of(env.get("fromImage", ""), env.get("tag", "")), platform, auth)
+        reference = Reference.of(env.get("fromImage", ""), env.get("tag", ""))
+        if reference.repository == "scratch":
+            raise Invalid("'scratch' is a reserved name")
+        return cls(reference, platform, auth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +225,23 @@ class _PullOne:
         return Papers.decode(child.output())
 
     def _name(self, image_id: str, digest: str) -> bool:
-        """Let the reference mean the image; returns whether it meant something else before."""
-        repository, tag = self._reference.repository, self._reference.tag
+        """Let the reference mean the image; returns whether it meant something else before.
+
+        A digest names one content for ever: a tag beside it is not moved.
+        """
+        reference = self._reference
+        repository = reference.repository
         try:
             before = (
-                self._tags.get(repository, tag) if tag else self._tags.get_digest(repository, self._reference.digest)
+                self._tags.get_digest(repository, reference.digest)
+                if reference.digest
+                else self._tags.get(repository, reference.tag)
             )
         except NotFound:
             before = ""
         self._tags.set_digest(repository, digest, image_id)
-        if tag:
-            self._tags.set(repository, tag, image_id)
+        if not reference.digest:
+            self._tags.set(repository, reference.tag, image_id)
         return before != image_id
 
     def _assemble(self, papers: Papers, kept: set[str]) -> Image:
@@ -261,7 +270,8 @@ class _PullOne:
                 wanted.download = self._fetch(wanted, papers.endpoint, stack)
             for index, wanted in enumerate(missing, start=present):
                 parent = chains[index - 1] if index else None
-                self._add(parent, wanted, config.diff_ids[index], papers.endpoint, stack)
+                with self._downloads.unpacking(self._job, chains[index]):
+                    self._add(parent, wanted, config.diff_ids[index], papers.endpoint, stack)
             return self._graph.register(papers.config)
 
     def _is_here(self, chain: str) -> bool:
