@@ -68,7 +68,7 @@ def parse_time(text: str, now: int | None = None) -> int:
     parts = _DURATION.findall(text.removeprefix("-"))
     if parts and "".join(number + unit for number, unit in parts) == text.removeprefix("-"):
         ago = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        return (time.time_ns() if now is None else now) - int(ago * _NANO)
+        return max(0, (time.time_ns() if now is None else now) - int(min(ago, _LAST_SECOND) * _NANO))
     raise Invalid(f"invalid time {text!r}: give unix seconds, an RFC 3339 time, or a duration such as 10m")
 
 

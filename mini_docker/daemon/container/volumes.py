@@ -27,7 +27,7 @@ from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
-ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+_TRASH = ".trash-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class VolumeStore:
         self._kernel = kernel
         self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True, mode=0o701)
+        for left in root.glob(f"{_TRASH}*"):
+            shutil.rmtree(left, ignore_errors=True)
         self._volumes = {volume.name: volume for folder in sorted(root.iterdir()) if (volume := _read(folder))}
 
     def all(self) -> list[Volume]:
@@ -132,9 +134,12 @@ class VolumeStore:
             NotFound: no such volume.
         """
         volume = self.get(name)
+        trash = self.root / f"{_TRASH}{secrets.token_hex(8)}"
         with self._lock:
+            # Out of the way at once: a new volume of that name may be made while the old one is being deleted.
+            os.rename(volume.mountpoint.parent, trash)
             self._volumes.pop(name, None)
-        shutil.rmtree(volume.mountpoint.parent)
+        shutil.rmtree(trash)
 
     def size(self, volume: Volume) -> int:
         """Bytes of the files in it."""

@@ -116,9 +116,12 @@ class Start:
             return sandbox.pid, started
 
     def _connect_attachers(self, container: Container) -> None:
-        waiting, container.attachers = container.attachers, []
-        for attacher in waiting:
-            attacher.connect(self._exec_driver.streams(container.id, stdin=attacher.wants_stdin))
+        while container.attachers:
+            attacher = container.attachers[0]
+            if not attacher.done:
+                attacher.connect(self._exec_driver.streams(container.id, stdin=attacher.wants_stdin))
+            # Only now: those who still wait when this fails are dismissed with the failed start.
+            container.attachers = container.attachers[1:]
 
     def _failed(self, job: Job, container: Container, failure: Exception) -> None:
         """A start that failed leaves its reason and a shell's exit code, and nothing else."""

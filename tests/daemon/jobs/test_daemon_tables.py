@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.errors import Conflict, Invalid, NotFound, Unavailable
 from tests.daemon.fakes import FakeHouse
 
@@ -148,6 +149,17 @@ def test_volumes(house: FakeHouse) -> None:
     with pytest.raises(NotFound, match="get data: no such volume"):
         house.run("volume_inspect", "data")
     house.run("volume_delete", "data", force="1")
+
+
+def test_volumes_are_found_again(house: FakeHouse) -> None:
+    """The next daemon knows the volumes with their labels; half-made and half-removed ones are gone."""
+    house.run("volume_create", body={"Name": "data", "Labels": {"a": "1"}})
+    (house.root / "volumes" / "half" / "_data").mkdir(parents=True)
+    (house.root / "volumes" / ".trash-1" / "_data").mkdir(parents=True)
+    again = VolumeStore(house.root / "volumes", house.kernel)
+    assert again.all() == house.volumes.all() and not (house.root / "volumes" / ".trash-1").exists()
+    again.remove("data")
+    assert again.all() == [] and not (house.root / "volumes" / "data").exists()
 
 
 def test_volume_is_filled_from_the_image_once(house: FakeHouse) -> None:
