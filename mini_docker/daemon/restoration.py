@@ -88,7 +88,8 @@ class Restoration:
 
     def _see_to(self, container: Container, found: Found | None) -> Iterator[Job]:
         """What is to be done about one container."""
-        if container.state.status == states.DEAD:
+        half_removed = not self._layers.exists(container.id) and not container.state.running
+        if container.state.status == states.DEAD or half_removed:
             yield self._engine.job("delete", container.id)
         elif found is not None and _was_seen_to(container, found):
             self._end(found)

@@ -174,6 +174,19 @@ def test_crash_between_the_books(first: FakeHouse) -> None:
     second.daemon.shutdown()
 
 
+def test_half_made_removal_is_finished(first: FakeHouse) -> None:
+    """The daemon died between a container's layers and its folder: the next one removes the rest."""
+    container = first.create(name="gone")
+    first.layers.remove(container)
+    second = FakeHouse(first.root)
+    deadline = time.monotonic() + 5
+    while second.containers.all():
+        assert time.monotonic() < deadline
+        second.daemon._exits.submit(time.sleep, 0.005).result(5)
+    assert not second.names.exists("/gone")
+    second.daemon.shutdown()
+
+
 def test_lost_while_the_daemon_lives(first: FakeHouse) -> None:
     """The supervisor dies under a living daemon: its containers are reported ended and released."""
     container = first.start("sleep")
