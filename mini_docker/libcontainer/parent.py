@@ -12,10 +12,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from mini_docker.libcontainer import dialogue, namespaces
+from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
 from mini_docker.libcontainer.init import Birth, Entry, Stdio, Terms, run_exec, run_init
 from mini_docker.linux import constants as c
@@ -111,6 +112,21 @@ class Parent:
             bury(self._kernel, newborn)
             raise
         return newborn
+
+
+def born_into(cgroups: CgroupManager, cgroup: str, terms: Terms, bear: Callable[[Terms, int], Newborn]) -> Newborn:
+    """Bear a process into a container's cgroups: at once where the kernel can, else it joins by itself.
+
+    Args:
+        bear: is called with the terms to bear it on and, for `Parent.bear` and its sister, the cgroup's descriptor.
+    """
+    directory = cgroups.open_for_clone(cgroup)
+    if directory < 0:
+        return bear(replace(terms, join_cgroups=lambda door: cgroups.join(cgroup, door)), -1)
+    try:
+        return bear(terms, directory)
+    finally:
+        os.close(directory)
 
 
 def bury(kernel: Kernel, newborn: Newborn) -> None:

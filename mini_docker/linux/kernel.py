@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import platform
 import signal
 import struct
 from collections.abc import Mapping
@@ -185,7 +184,7 @@ class LinuxKernel:
     """The real door. Stateless but for the table of call numbers of this machine."""
 
     def __init__(self) -> None:
-        machine = platform.machine()
+        machine = os.uname().machine
         self._numbers = _NUMBERS.get(machine, _NUMBERS["x86_64"]) | _COMMON
         # PyDLL keeps the GIL during the call: a child of clone3 must own it, and most calls are
         # shorter than giving it up would take.

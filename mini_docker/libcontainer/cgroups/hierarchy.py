@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from mini_docker.errors import Unsupported
 
@@ -56,10 +55,12 @@ def find_hierarchy() -> Hierarchy:
     Raises:
         Unsupported: no cgroup file system is mounted.
     """
-    mountinfo, own_cgroup = (
-        Path("/proc/self", name).read_bytes().decode(errors="surrogateescape") for name in ("mountinfo", "cgroup")
-    )
-    return parse_hierarchy(mountinfo, own_cgroup)
+    return parse_hierarchy(_proc_file("mountinfo"), _proc_file("cgroup"))
+
+
+def _proc_file(name: str) -> str:
+    with open(f"/proc/self/{name}", "rb") as file:
+        return file.read().decode(errors="surrogateescape")
 
 
 def parse_hierarchy(mountinfo: str, own_cgroup: str) -> Hierarchy:
