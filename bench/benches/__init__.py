@@ -1,0 +1,1 @@
+"""The benches, one module a subject; `catalogue.py` lists them all."""

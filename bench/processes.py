@@ -1,0 +1,51 @@
+"""What the processes of a daemon weigh, read from /proc.
+
+They are found by their mount namespace: every daemon of a sitting has one of its own, its helpers (containerd, shims,
+proxies, our supervisor) live in it, and containers do not.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One process: its number, its name and its resident memory in bytes."""
+
+    pid: int
+    name: str
+    resident: int
+
+
+def helpers_of(pid: int) -> list[Weight]:
+    """The process *pid* and all others in its mount namespace, zombies left out."""
+    namespace = os.readlink(PROC / str(pid) / "ns/mnt")
+    found = []
+    for folder in PROC.glob("[0-9]*"):
+        try:
+            if os.readlink(folder / "ns/mnt") != namespace:
+                continue
+            resident = resident_bytes((folder / "smaps_rollup").read_text())
+            name = (folder / "comm").read_text().strip()
+        except OSError:
+            continue  # it ended meanwhile, or is a zombie: those have no memory
+        found.append(Weight(int(folder.name), name, resident))
+    return found
+
+
+def resident_bytes(smaps_rollup: str) -> int:
+    """``Rss`` of a smaps_rollup text, in bytes (proc(5)).
+
+    Raises:
+        ValueError: it has no such line.
+    """
+    for line in smaps_rollup.splitlines():
+        name, _, rest = line.partition(":")
+        if name == "Rss":
+            return int(rest.split()[0]) * 1024
+    raise ValueError("a smaps_rollup without a line Rss")
