@@ -46,6 +46,7 @@ def busybox_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not busybox.exists():
         pytest.skip("busybox-static is not installed")
     root = tmp_path_factory.mktemp("busybox")
+    root.chmod(0o755)
     for folder in ("bin", "etc", "tmp", "root", "proc", "sys", "dev"):
         (root / folder).mkdir()
     (root / "tmp").chmod(0o1777)
