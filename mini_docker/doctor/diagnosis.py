@@ -177,7 +177,7 @@ def _cgroups(machine: Machine) -> Iterator[Finding]:
     )  # fmt: skip
     for controller, flags in _CONTROLLERS.items():
         yield _finding(
-            area, controller, _wished(controller in cgroups.controllers), flags,
+            area, f"{controller} controller", _wished(controller in cgroups.controllers), flags,
             f"containers run without {flags}; a kernel line or a parent cgroup may have it switched off",
         )  # fmt: skip
 

@@ -101,7 +101,7 @@ def test_what_no_container_runs_without_is_missing(name: str, machine: Machine) 
         ("own machine", replace(IDEAL, container="docker")),
         ("AppArmor", replace(IDEAL, apparmor=False)),
         ("memory", replace(IDEAL, available_memory_bytes=GIB // 2)),
-        ("io", replace(IDEAL, cgroups=Cgroups(1, True, frozenset(("memory", "cpu")))))
+        ("io controller", replace(IDEAL, cgroups=Cgroups(1, True, frozenset(("memory", "cpu")))))
     ],
 )  # fmt: skip
 def test_what_the_house_stands_without_is_no_failure(name: str, machine: Machine) -> None:
