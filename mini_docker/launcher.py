@@ -39,8 +39,6 @@ def environment() -> dict[str, str]:
 def run(argv: list[str]) -> int:
     """Be the process: *argv* is what `command` made, after the launcher's own file name."""
     paths, role, *args = argv
-    # Python put the launcher's own folder first; our package's modules must not shadow others.
-    sys.path[:1] = []
     sys.path.extend(paths.split(os.pathsep))
     install_overlay()
     module, function = ROLES[role]

@@ -83,7 +83,12 @@ class DetachKeys:
         self.detached = False
 
     def feed(self, data: bytes) -> bytes:
-        """What of *data* (and of what was held back) may be sent on; sets ``detached`` when the sequence is whole."""
+        """What of *data* (and of what was held back) may be sent on; sets ``detached`` when the sequence is whole.
+
+        What is typed after the sequence goes nowhere: nobody is attached any more.
+        """
+        if self.detached:
+            return b""
         out = bytearray()
         for position in range(len(data)):
             byte = data[position]

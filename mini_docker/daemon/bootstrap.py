@@ -29,7 +29,7 @@ from mini_docker.daemon.daemon import Collaborators, Daemon
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.flags import DaemonFlags
 from mini_docker.daemon.image_lookup import ImageLookup
-from mini_docker.daemon.jobs import network, pull, push, trace
+from mini_docker.daemon.jobs import network, pull, push, registries, trace
 from mini_docker.daemon.jobs import networks as networks_jobs
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.daemon.name_service import NameService

@@ -41,8 +41,10 @@ def pidfile(path: Path) -> Iterator[None]:
     """
     try:
         pid = int(path.read_text())
-        alive = Path(f"/proc/{pid}").exists() and pid != os.getpid()
-    except (FileNotFoundError, ValueError):
+        # The state follows the command's name, which stands in brackets and may hold anything.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        alive = state not in "ZX" and pid != os.getpid()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
         alive = False
     if alive:
         raise Conflict(f"pid file {path} names process {pid}, which lives: stop it, or choose another file with -p")

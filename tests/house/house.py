@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mini_docker import launcher
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 
@@ -59,7 +61,7 @@ class House:
     def start(self, *flags: str) -> None:
         """Start a daemon and wait until it lets clients in."""
         command = [
-            sys.executable, "-m", "mini_docker", "daemon", "-g", str(self.folder / "root"), "--exec-root",
+            *launcher.command("daemon"), "-g", str(self.folder / "root"), "--exec-root",
             str(self.folder / "run"), "-H", self.host, "-p", str(self.folder / "pid"), *self.flags, *flags,
         ]  # fmt: skip
         with (self.folder / "daemon.log").open("ab") as log:
