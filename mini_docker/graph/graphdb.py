@@ -68,7 +68,9 @@ class Entity:
 class GraphDB:
     """Ids by path, in one SQLite file.
 
-    *Guarded by the lock*: the one connection. A change is durable when its method returns.
+    *Guarded by the lock*: the one connection. Every change survives a crash. A power cut may take the last
+    names that were given or taken away at the top: a container's own config, which is written durably, says
+    them again. What stands nowhere else, a rename and a link, is on the disk when its method returns.
 
     Args:
         path: of the file, ``linkgraph.db``; made when absent.
@@ -79,8 +81,6 @@ class GraphDB:
         # isolation_level None: transactions begin and end where we say so.
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        # NORMAL, the usual choice with a WAL, may lose the last names at a power cut.
-        self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(_SCHEMA)
 
@@ -99,7 +99,7 @@ class GraphDB:
             NotFound: its parent does not exist.
             Conflict: the name is another's; the message says whose.
         """
-        with self._changing() as connection:
+        with self._changing(durably=path.count("/") > 1) as connection:
             parent, name = self._split(path)
             holder = self._child(parent, name)
             if holder == entity_id:
@@ -115,7 +115,7 @@ class GraphDB:
         Raises:
             Invalid, NotFound, Conflict: as `reserve`; NotFound also when there is no *old*.
         """
-        with self._changing() as connection:
+        with self._changing(durably=True) as connection:
             parent, name = self._split(old)
             entity_id = self._resolve(old)
             new_parent, new_name = self._split(new)
@@ -197,9 +197,14 @@ class GraphDB:
     # -- inside, with the lock held -----------------------------------------------------------------
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
+    def _changing(self, durably: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing.
+
+        Args:
+            durably: wait for the disk, which costs a millisecond or several.
+        """
         with self._lock:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durably else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

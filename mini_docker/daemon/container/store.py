@@ -54,6 +54,9 @@ class ContainerStore:
                 host_config = json.loads((folder / "hostconfig.json").read_bytes())
                 container = Container.from_json(data, host_config, _read_state(folder), folder)
             except (OSError, KeyError, TypeError, ValueError, Invalid) as error:
+                if _never_acknowledged(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    continue
                 log.warning("containers/%s is unreadable and is left alone: %s", folder.name, error)
                 continue
             with self._lock:
@@ -131,12 +134,16 @@ class ContainerStore:
         half_made = self.root / f"{_HALF_MADE}{container.id}"
         half_made.mkdir(mode=0o710)
         try:
-            _write(half_made / "hostconfig.json", json.dumps(container.host_config.to_json()), durable=True)
-            _write(half_made / "config.json", json.dumps(container.to_json()), durable=True)
+            _write(half_made / "hostconfig.json", json.dumps(container.host_config.to_json()))
+            _write(half_made / "config.json", json.dumps(container.to_json()))
             os.rename(half_made, container.directory)
-            _fsync_folder(self.root)
+            # Synced after the rename, all three find themselves in one or two commits of the file system's journal;
+            # synced before it, each would pay for its own. Until then nobody was told that it exists.
+            for path in (container.directory / "hostconfig.json", container.directory / "config.json", self.root):
+                _fsync(path)
         except OSError:
-            shutil.rmtree(half_made, ignore_errors=True)
+            for folder in (half_made, container.directory):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         with self._lock:
             self._by_id[container.id] = container
@@ -177,6 +184,12 @@ class ContainerStore:
             shutil.rmtree(self._trash.get(), ignore_errors=True)
 
 
+def _never_acknowledged(folder: Path) -> bool:
+    """Whether a power cut came before the container's configs were on the disk: an empty file, or none at all."""
+    configs = [folder / name for name in ("config.json", "hostconfig.json")]
+    return any(not path.exists() or path.stat().st_size == 0 for path in configs) and not (folder / STATE).exists()
+
+
 def _read_state(folder: Path) -> dict[str, Any] | None:
     """What became of a container; None when nothing did yet, or a power cut took the note of it."""
     for name in (STATE, STATE_NEW):
@@ -198,7 +211,7 @@ def replace_file(path: Path, text: str, durable: bool = False) -> None:
     _write(beside, text, durable)
     os.rename(beside, path)
     if durable:
-        _fsync_folder(path.parent)
+        _fsync(path.parent)
 
 
 def _write(path: Path, text: str, durable: bool = False) -> None:
@@ -211,8 +224,9 @@ def _write(path: Path, text: str, durable: bool = False) -> None:
         os.close(descriptor)
 
 
-def _fsync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _fsync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
