@@ -33,13 +33,9 @@ class Api(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
     def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        query: Mapping[str, object] | None = None,
-        raw: bytes | None = None,
-    ) -> Any:
+        self, method: str, path: str, body: Any = None, query: Mapping[str, object] | None = None,
+        raw: bytes | None = None, headers: Mapping[str, str] | None = None,
+    ) -> Any:  # fmt: skip
         """Send a request and read the whole answer, decoded if it is one JSON value, else as bytes.
 
         Args:
@@ -48,7 +44,7 @@ class Api(http.client.HTTPConnection):
         Raises:
             ApiError: status 400 or above, or an error in a progress stream.
         """
-        data = self.send_request(method, path, body, query, raw).read()
+        data = self.send_request(method, path, body, query, raw, headers).read()
         try:
             answer = json.loads(data) if data else None
         except ValueError:
@@ -59,21 +55,22 @@ class Api(http.client.HTTPConnection):
         return answer
 
     def send_request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        query: Mapping[str, object] | None = None,
-        raw: bytes | None = None,
-    ) -> http.client.HTTPResponse:
+        self, method: str, path: str, body: Any = None, query: Mapping[str, object] | None = None,
+        raw: bytes | None = None, headers: Mapping[str, str] | None = None,
+    ) -> http.client.HTTPResponse:  # fmt: skip
         """Send a request and return the answer once its head is there; arguments as `call`.
 
         Raises:
             ApiError: status 400 or above.
         """
-        headers = {"Content-Type": "application/x-tar" if raw is not None else "application/json"}
+        content_type = "application/x-tar" if raw is not None else "application/json"
         payload = raw if raw is not None else json.dumps(body) if body is not None else None
-        self.request(method, VERSION + path + (f"?{urlencode(query)}" if query else ""), payload, headers)
+        self.request(
+            method,
+            VERSION + path + (f"?{urlencode(query)}" if query else ""),
+            payload,
+            {"Content-Type": content_type, **(headers or {})},
+        )
         answer = self.getresponse()
         if answer.status >= 400:
             raise ApiError(f"{method} {path}: {answer.status} {answer.read()[:300].decode(errors='replace')}")

@@ -29,6 +29,7 @@ class Bench(ABC):
         rounds: samples a contender; *quick_rounds* under ``--quick``, 0 to leave the bench out of it.
         warm_up: samples that are taken and thrown away first.
         full_only: only with ``--full``, or by name.
+        needs: further commands without which the bench is left out.
         alone: a contender is measured to its end before the next begins: what is measured is its growth, not time.
     """
 
@@ -41,6 +42,7 @@ class Bench(ABC):
     warm_up: int = 1
     full_only: bool = False
     alone: bool = False
+    needs: tuple[str, ...] = ()
     unit: Unit = Unit.SECONDS
     state: dict[str, Any] = field(default_factory=dict, repr=False)
 

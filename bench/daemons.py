@@ -108,7 +108,7 @@ class Daemon:
             _end(left)
         self._log.close()
         if self._cgroup:
-            _remove_cgroups(self._cgroup)
+            remove_cgroups(self._cgroup)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -167,8 +167,8 @@ def _end(left: Sequence[Weight]) -> None:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
 
-def _remove_cgroups(name: str) -> None:
-    """The daemon removed its containers' groups, but not the parent that they stood in."""
+def remove_cgroups(name: str) -> None:
+    """Remove what is left of the cgroup *name* in every hierarchy: a parent that outlived its containers' groups."""
     roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]
     for parent in (root / name for root in roots):
         for folder in sorted(parent.glob("**/"), key=lambda path: len(path.parts), reverse=True):

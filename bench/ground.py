@@ -24,7 +24,7 @@ def ground(disk: bool) -> Iterator[Path]:
     Args:
         disk: on a loop ext4 instead of a tmpfs.
     """
-    folder = Path(tempfile.mkdtemp(prefix="mini-docker-bench-", dir="/var/tmp" if disk else "/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="mdbench-", dir="/var/tmp" if disk else "/tmp"))
     mounted = False
     try:
         if disk:

@@ -15,10 +15,10 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One process: its number, its name and its resident memory in bytes."""
+    """One process: its number, its command line and its resident memory in bytes."""
 
     pid: int
-    name: str
+    command: str
     resident: int
 
 
@@ -31,10 +31,10 @@ def helpers_of(pid: int) -> list[Weight]:
             if os.readlink(folder / "ns/mnt") != namespace:
                 continue
             resident = resident_bytes((folder / "smaps_rollup").read_text())
-            name = (folder / "comm").read_text().strip()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue  # it ended meanwhile, or is a zombie: those have no memory
-        found.append(Weight(int(folder.name), name, resident))
+        found.append(Weight(int(folder.name), command, resident))
     return found
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -55,21 +56,35 @@ class Sitting:
             DidNotStart: it does not answer.
         """
         if contender not in self._daemons:
-            folder = self.ground / contender
-            folder.mkdir()
-            made = STARTERS[contender](folder)
+            made = self._start(contender, self.folder(contender))
             self._closing.callback(made.stop)
             self._daemons[contender] = made
-            api = made.api()
-            api.call(
-                "POST", "/images/create", query={"fromSrc": "-", "repo": "busybox", "tag": "latest"}, raw=self.busybox
-            )
-            api.close()
         return self._daemons[contender]
 
-    def at_end(self, end: Callable[[], object]) -> None:
-        """Have *end* called when the sitting closes, before what was started earlier ends."""
-        self._closing.callback(end)
+    @contextmanager
+    def fresh_daemon(self, contender: str) -> Iterator[Daemon]:
+        """Another daemon of the contender, that has done nothing yet but take the image ``busybox``.
+
+        Raises:
+            DidNotStart: it does not answer.
+        """
+        made = self._start(contender, self.folder(f"fresh-{contender}"))
+        try:
+            yield made
+        finally:
+            made.stop()
+
+    def folder(self, name: str) -> Path:
+        """A new folder on the ground, named much like *name*."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.ground))
+
+    def _start(self, contender: str, folder: Path) -> Daemon:
+        made = STARTERS[contender](folder)
+        api = made.api()
+        query = {"fromSrc": "-", "repo": "busybox", "tag": "latest"}
+        api.call("POST", "/images/create", query=query, raw=self.busybox)
+        api.close()
+        return made
 
     def close(self) -> None:
         """End everything, the latest first."""
@@ -85,6 +100,4 @@ class Sitting:
     @cached_property
     def big_image(self) -> BigImage:
         """200 MB in 5 layers and 13,000 files."""
-        folder = self.ground / "big-image"
-        folder.mkdir()
-        return make_big_image(folder)
+        return make_big_image(self.folder("big-image"))

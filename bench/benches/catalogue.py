@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.benches import containers
+from bench.benches import command_lines, containers, images, memory, runtimes
 from bench.contract import Bench
 
 
@@ -14,7 +14,8 @@ class NoSuchBench(Exception):
 
 def catalogue() -> list[Bench]:
     """Every bench, new."""
-    return [*containers.benches()]
+    modules = (containers, command_lines, runtimes, images, memory)
+    return [bench for module in modules for bench in module.benches()]
 
 
 def choose(benches: Sequence[Bench], only: Sequence[str], quick: bool, full: bool) -> list[Bench]:
