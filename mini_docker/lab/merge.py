@@ -132,8 +132,10 @@ class _Merger:
     def _seen(self, key: Key, below: ast.stmt, above: ast.stmt, prefix: str) -> ast.stmt:
         """What is seen of a definition that both files have."""
         if isinstance(below, ast.ClassDef) and isinstance(above, ast.ClassDef):
-            above.body = self.body(below.body, above.body, f"{prefix}{above.name}.")
-            return above
+            below.body = self.body(below.body, above.body, f"{prefix}{above.name}.")
+            if above.bases or above.keywords or above.decorator_list:
+                below.bases, below.keywords, below.decorator_list = above.bases, above.keywords, above.decorator_list
+            return below
         unchanged = self._reference.get((prefix, *key)) == ast.dump(above)
         if not isinstance(above, Function):
             return below if unchanged else above
