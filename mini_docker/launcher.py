@@ -3,8 +3,9 @@
 Python's ``-I -S`` starts an interpreter in a third of the time, and it ignores PYTHONPATH and the
 user's site folder, which a daemon that runs as root must not trust. What is lost thereby, where
 our package lies, the launcher hands over itself. A learner's overlay (labs) travels the same way.
+``-OO`` leaves this book's docstrings on the shelf: 1.5 MB less in a daemon, 0.5 in a supervisor.
 
-Run as a file (``python -I -S launcher.py ROLE …``) it is the first code of such a process.
+Run as a file (``python -ISOO launcher.py ROLE …``) it is the first code of such a process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def command(role: str, *args: str) -> list[str]:
     """The argv that starts a process of ours in *role*."""
     paths = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     paths += [path for path in sys.path if path.endswith("site-packages") and path not in paths]
-    return [sys.executable, "-I", "-S", os.path.abspath(__file__), os.pathsep.join(paths), role, *args]
+    return [sys.executable, "-ISOO", os.path.abspath(__file__), os.pathsep.join(paths), role, *args]
 
 
 def environment() -> dict[str, str]:

@@ -28,10 +28,10 @@ def test_a_process_of_ours_runs_the_code_that_started_it(tmp_path: Path, monkeyp
 def test_the_code_is_the_checkouts() -> None:
     """The path that is handed on is the one this very module was loaded from."""
     words = launcher.command("supervisor", "x")
-    assert words[1:3] == ["-I", "-S"]
+    assert words[1] == "-ISOO"
     folder = str(Path(mini_docker.__file__).parents[1])
-    assert words[4].split(":")[0] == folder
-    assert words[5:] == ["supervisor", "x"]
+    assert words[3].split(":")[0] == folder
+    assert words[4:] == ["supervisor", "x"]
 
 
 def test_nothing_of_the_callers_environment_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
