@@ -207,6 +207,11 @@ def _become(
     plan, cut = privileges.cut_to_attainable(plan, may_raise=bool(process.rlimits) and _may_raise_limits())
     env = environment(process, identity.home)
 
+    # Before it parks: what we hold of the parent's own streams would keep their readers waiting for the end.
+    if slave >= 0:
+        console.take_terminal(kernel, slave, identity.uid)
+    elif stdio is not None:
+        _take_stdio(stdio, identity.uid)
     if birth is not None and birth.gate >= 0:
         # Who is told at the gate, later, can only say that it did not start: a wrong command is told now.
         _enter(process.cwd)
@@ -216,10 +221,6 @@ def _become(
         _await_later_parent(dialogue, birth.gate)
     _expect(dialogue, Proceed)
 
-    if slave >= 0:
-        console.take_terminal(kernel, slave, identity.uid)
-    elif stdio is not None:
-        _take_stdio(stdio, identity.uid)
     kernel.close_range(3 + terms.preserved, close_on_exec=True)
     os.umask(process.umask)
     privileges.drop(kernel, plan, terms.last_capability)
