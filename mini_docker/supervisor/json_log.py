@@ -1,6 +1,6 @@
 """The json log: a container's diary, one JSON object a line, in the format of Docker's json-file driver.
 
-``encode_entry`` makes a line for the writer; `JsonLogReader` reads a diary that is still being written,
+``encode_entries`` makes lines for the writer; `JsonLogReader` reads a diary that is still being written,
 may have been continued in a new volume (rotation), and may end in the middle of a line (a crash, a full
 disk). It knows files and lines, and nothing of containers, sockets or who writes.
 
@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -45,20 +45,20 @@ class Entry:
     time: str
 
 
-def encode_entry(stream: int, line: bytes, nanoseconds: int) -> bytes:
-    """One entry as its line in the file, newline included.
+def encode_entries(stream: int, lines: Iterable[bytes], nanoseconds: int) -> bytes:
+    """Entries as their lines in the file, newlines included.
 
     Args:
         stream: STDOUT or STDERR.
-        line: one line of output with its newline, or a piece of one.
-        nanoseconds: since the epoch.
+        lines: each a line of output with its newline, or a piece of one.
+        nanoseconds: since the epoch; all of them were written then.
     """
-    text = encode_basestring(line.decode(errors="replace"))
-    return f'{{"log":{text},"stream":"{_STREAMS[stream]}","time":"{log_time(nanoseconds)}"}}\n'.encode()
+    rest = f',"stream":"{_STREAMS[stream]}","time":"{log_time(nanoseconds)}"}}\n'
+    return "".join([f'{{"log":{encode_basestring(line.decode(errors="replace"))}{rest}' for line in lines]).encode()
 
 
 def decode_entry(line: bytes) -> Entry | None:
-    """The inverse of `encode_entry`; None for a line that is none (torn by a crash)."""
+    """The inverse of `encode_entries`, for one line; None for a line that is none (torn by a crash)."""
     try:
         data = json.loads(line)
         return Entry(_NUMBERS[data["stream"]], data["log"].encode(errors="replace"), data["time"])

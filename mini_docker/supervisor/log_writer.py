@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from mini_docker.remote_api import STDERR, STDOUT
-from mini_docker.supervisor.json_log import MAX_LINE_BYTES, encode_entry
+from mini_docker.supervisor.json_log import MAX_LINE_BYTES, encode_entries
 
 
 class LogWriter:
@@ -67,8 +67,8 @@ class LogWriter:
         os.close(self._file)
 
     def _append(self, lines: list[bytes], stream: int) -> bool:
-        now = time.time_ns()
-        self._backlog += b"".join([encode_entry(stream, piece, now) for line in lines for piece in _pieces(line)])
+        pieces = [piece for line in lines for piece in _pieces(line)]
+        self._backlog += encode_entries(stream, pieces, time.time_ns())
         while self._backlog:
             try:
                 written = os.write(self._file, self._backlog)

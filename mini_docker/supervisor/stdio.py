@@ -17,6 +17,9 @@ from mini_docker.supervisor.loop import HANGUP, READ, WRITE, Loop, Timer
 
 TURN_BYTES = 1 << 16
 """How much of one stream is moved in one turn of the loop."""
+LOGGED_TURN_BYTES = 1 << 13
+"""The same where each line becomes an entry of a log, which takes ten times as long as moving it: so that a
+chatty container's turn is about 0.3 ms, and others start quickly beside it."""
 BACKLOG_BYTES = 1 << 20
 """How much an attacher may lag behind before the process has to wait for it."""
 LOG_RETRY_SECONDS = 0.25
@@ -250,7 +253,7 @@ class ProcessStdio:
         if descriptor not in self._outputs:
             return False
         try:
-            data = os.read(descriptor, TURN_BYTES)
+            data = os.read(descriptor, TURN_BYTES if self._log is None else LOGGED_TURN_BYTES)
         except BlockingIOError:
             return False
         except OSError:  # EIO: the terminal's last holder closed it

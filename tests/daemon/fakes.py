@@ -41,7 +41,7 @@ from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
-from mini_docker.supervisor.json_log import encode_entry
+from mini_docker.supervisor.json_log import encode_entries
 from tests.graph.fake_driver import FakeDriver
 
 PATIENCE_SECONDS = 10.0
@@ -100,7 +100,7 @@ class FakeProcess:
         if self.stdio.log is not None:
             with open(self.stdio.log, "ab") as log:
                 for line in data.splitlines(keepends=True):
-                    log.write(encode_entry(stream, line, time.time_ns()))
+                    log.write(encode_entries(stream, [line], time.time_ns()))
         for attacher in list(self.attachers):
             try:
                 attacher.sendall(data if self.spec.terminal else frame_header(stream, len(data)) + data)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mini_docker.remote_api import STDERR, STDOUT
-from mini_docker.supervisor.json_log import Entry, JsonLogReader, decode_entry, encode_entry, log_time
+from mini_docker.supervisor.json_log import Entry, JsonLogReader, decode_entry, encode_entries, log_time
 
 LINES = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.text(max_size=8)), max_size=12)
 
@@ -24,7 +24,7 @@ def entries_of(lines: list[tuple[int, str]]) -> list[Entry]:
 
 def encode(lines: list[tuple[int, str]]) -> list[bytes]:
     return [
-        encode_entry(stream, text.encode(errors="replace"), index + 1) for index, (stream, text) in enumerate(lines)
+        encode_entries(stream, [text.encode(errors="replace")], index + 1) for index, (stream, text) in enumerate(lines)
     ]
 
 
@@ -32,7 +32,7 @@ def encode(lines: list[tuple[int, str]]) -> list[bytes]:
 @given(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=40), st.integers(0, 4 * 10**18))
 def test_entry_round_trip(stream: int, line: bytes, nanoseconds: int) -> None:
     """An entry is one line of JSON in Docker's shape; what is UTF-8 is read back, the rest becomes U+FFFD."""
-    text = encode_entry(stream, line, nanoseconds)
+    text = encode_entries(stream, [line], nanoseconds)
     assert text.endswith(b"\n") and text.count(b"\n") == 1
     data = json.loads(text)
     assert list(data) == ["log", "stream", "time"] and data["time"].endswith("Z")
@@ -95,6 +95,6 @@ def test_no_log_yet() -> None:
     with tempfile.TemporaryDirectory() as folder:
         reader = JsonLogReader(Path(folder) / "log", tail=5)
         assert list(reader.read()) == []
-        (Path(folder) / "log").write_bytes(encode_entry(STDOUT, b"hi\n", 1))
+        (Path(folder) / "log").write_bytes(encode_entries(STDOUT, [b"hi\n"], 1))
         assert [entry.line for entry in reader.read()] == [b"hi\n"]
         reader.close()
