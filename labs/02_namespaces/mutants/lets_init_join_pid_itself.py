@@ -1,0 +1,21 @@
+"""Lets init enter a pid namespace itself, which moves only init's children: init stays outside."""
+
+
+def plan(spec):
+    clone_flags, init_unshares, init_joins, seen = 0, 0, [], set()
+    for namespace in sorted(spec.namespaces, key=lambda ns: ns.kind != "user"):
+        if namespace.kind not in NAMESPACES:
+            raise Invalid(f"unknown namespace kind {namespace.kind!r}")
+        if namespace.kind in seen:
+            raise Invalid(f"namespace {namespace.kind!r} is listed twice")
+        seen.add(namespace.kind)
+        flag = c.NAMESPACE_FLAGS[namespace.kind]
+        if namespace.path:
+            init_joins.append((namespace.path, flag))
+        elif namespace.kind in ("cgroup", "time"):
+            init_unshares |= flag
+        else:
+            clone_flags |= flag
+    if (spec.uid_map or spec.gid_map) and not clone_flags & c.CLONE_NEWUSER:
+        raise Invalid("id maps need a new user namespace")
+    return NamespacePlan(clone_flags, (), tuple(init_joins), init_unshares)

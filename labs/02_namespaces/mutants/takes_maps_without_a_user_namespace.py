@@ -1,0 +1,19 @@
+"""Accepts id maps without a new user namespace; they would be written into the host's own, or be ignored."""
+
+
+def plan(spec):
+    clone_flags, init_unshares, parent_joins, init_joins, seen = 0, 0, [], [], set()
+    for namespace in sorted(spec.namespaces, key=lambda ns: ns.kind != "user"):
+        if namespace.kind not in NAMESPACES:
+            raise Invalid(f"unknown namespace kind {namespace.kind!r}")
+        if namespace.kind in seen:
+            raise Invalid(f"namespace {namespace.kind!r} is listed twice")
+        seen.add(namespace.kind)
+        flag = c.NAMESPACE_FLAGS[namespace.kind]
+        if namespace.path:
+            (parent_joins if namespace.kind in ("pid", "time") else init_joins).append((namespace.path, flag))
+        elif namespace.kind in ("cgroup", "time"):
+            init_unshares |= flag
+        else:
+            clone_flags |= flag
+    return NamespacePlan(clone_flags, tuple(parent_joins), tuple(init_joins), init_unshares)
