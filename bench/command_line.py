@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench import table
+from bench.anatomy.report import anatomy
 from bench.benches.catalogue import NoSuchBench, catalogue, choose
 from bench.contract import Bench
 from bench.daemons import DidNotStart
@@ -23,6 +24,8 @@ from bench.picture import draw
 from bench.result import Result
 from bench.runner import run
 from bench.sitting import Sitting
+
+ANATOMY_ROUNDS = 60
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,6 +51,9 @@ def main(argv: Sequence[str]) -> int:
     with ground(said.disk) as folder:
         sitting = Sitting(folder, said.quick)
         try:
+            if said.anatomy:
+                print(anatomy(sitting, ANATOMY_ROUNDS))
+                return 0
             return _measure(sitting, chosen, said)
         finally:
             sitting.close()
@@ -103,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="show the benches and their goals")
     parser.add_argument("--disk", action="store_true", help="on a loop ext4 instead of a tmpfs")
+    parser.add_argument("--anatomy", action="store_true", help="show one start stage by stage, in microseconds")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="write the ratios as an SVG picture")
     return parser

@@ -140,7 +140,7 @@ def start_mini_docker(folder: Path) -> Daemon:
 
 def start_dockerd(folder: Path) -> Daemon:
     """Debian's docker.io."""
-    cgroup = f"mini-docker-bench-{os.getpid()}-{time.time_ns() % 10**9}"
+    cgroup = f"{folder.parent.name}-{folder.name}"  # the ground's name is this sitting's alone
     command = [
         "dockerd", "--data-root", str(folder / "root"), "--exec-root", str(folder / "run"),
         "-H", f"unix://{folder}/socket", "-p", str(folder / "pid"), "--bip", "10.198.0.1/16",

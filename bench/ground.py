@@ -30,7 +30,7 @@ def ground(disk: bool) -> Iterator[Path]:
         if disk:
             _mount_loop(folder)
         else:
-            _run("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "mini-docker-bench", str(folder))
+            _run("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "mdbench", str(folder))
         mounted = True
         yield folder
     finally:

@@ -78,6 +78,10 @@ class Sitting:
         """A new folder on the ground, named much like *name*."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.ground))
 
+    def cgroup(self, name: str) -> str:
+        """A name for a cgroup that no other sitting has."""
+        return f"{self.ground.name}-{name}"
+
     def _start(self, contender: str, folder: Path) -> Daemon:
         made = STARTERS[contender](folder)
         api = made.api()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class Podman:
     """Podman with stores of its own. It has no daemon; every command is a whole engine."""
 
     def __init__(self, sitting: Sitting) -> None:
-        self.cgroup = f"/mini-docker-bench-{os.getpid()}-podman"
+        self.cgroup = f"/{sitting.cgroup('podman')}"
         self._room = SideRoom()
         folder = sitting.folder("podman")
         self._log = folder / "log"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import time
@@ -75,7 +74,7 @@ class Runtime:
     """An OCI runtime with a bundle, a state folder and a cgroup of its own."""
 
     def __init__(self, sitting: Sitting, command: Sequence[str]) -> None:
-        self._cgroup = f"mini-docker-bench-{os.getpid()}-{Path(command[0]).name}"
+        self._cgroup = sitting.cgroup(Path(command[0]).name)
         self._room = SideRoom()
         self._bundle = sitting.folder("bundle")
         make_bundle(self._bundle, sitting.busybox, platform.machine(), f"{self._cgroup}/container")

@@ -1,0 +1,119 @@
+"""How calls become stages and job records lives; the door that keeps the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.anatomy.report import job_stages
+from bench.anatomy.stages import rows, stages_of
+from bench.anatomy.timed_kernel import Call, CallLog, TimedKernel
+from bench.bundle import config, seccomp
+from bench.processes import resident_bytes
+from mini_docker.linux.recording import RecordingKernel
+
+
+def calls(*names: str) -> list[Call]:
+    """Each takes 4 ns, after 6 ns of something else."""
+    return [Call(name, 10 * number + 6, 10 * number + 10) for number, name in enumerate(names)]
+
+
+LIFE = calls(
+    "born", "close_range", "prctl", "write_file", "sethostname", "mount", "fsopen", "fsmount", "open_tree",
+    "open_tree", "move_mount", "pivot_root", "umount", "move_mount", "mknod", "mknod", "open_tree", "move_mount",
+    "close_range at exec", "seccomp", "prctl", "capset", "execve",
+)  # fmt: skip
+
+
+def test_every_call_belongs_to_one_stage_and_no_time_is_lost() -> None:
+    """The stages of a life add up to the life."""
+    stages = stages_of(LIFE)
+    assert sum(stage.calls for stage in stages) == len(LIFE)
+    assert sum(stage.took for stage in stages) == LIFE[-1].ended - LIFE[0].began
+    assert sum(stage.in_kernel for stage in stages) == 4 * len(LIFE)
+
+
+def test_landmarks_open_stages_in_order() -> None:
+    """The last of the mounts that are picked up is not yet the root's; a container without a keyring passes it over."""
+    names = [stage.name for stage in stages_of(LIFE)]
+    assert "session keyring" not in names
+    by_name = {stage.name: stage.calls for stage in stages_of(LIFE)}
+    assert by_name["mounts picked up, detached"] == 4
+    assert by_name["pivot into the root"] == 4
+    assert by_name["mounts attached, device nodes"] == 3
+    assert by_name["capabilities and user"] == 2
+
+
+def test_rows_are_medians_over_births() -> None:
+    """A stage that one birth of three lacked is the median of the two others."""
+    (row,) = rows([stages_of(calls("born", "born")), stages_of(calls("born")), []])
+    assert (row.took.count, row.calls) == (2, 1.5)
+
+
+def test_a_timed_door_passes_everything_on() -> None:
+    """Arguments, results and the order of calls are the real door's."""
+    recording = RecordingKernel()
+    parent, child = CallLog(), CallLog()
+    door = TimedKernel(recording.door(), parent, child).door()
+    door.sethostname("box")
+    door.close_range(3, close_on_exec=True)
+    noted = parent.calls()
+    assert [call.name for call in noted] == ["sethostname", "close_range at exec"]
+    assert all(call.took >= 0 for call in noted) and noted[0].ended <= noted[1].began
+    assert child.calls() == []
+    parent.close()
+    child.close()
+
+
+def test_a_full_log_loses_the_rest_and_nothing_else() -> None:
+    """Whoever is measured must not fail of it."""
+    log = CallLog(capacity=2)
+    for number in range(1, 4):
+        log.note("mkdir", number, number)
+    assert len(log.calls()) == 2
+    log.close()
+
+
+def test_jobs_are_grouped_by_life() -> None:
+    """A life begins with ``create``; what runs for a job stands below it; a running job has no time yet."""
+
+    def record(number: int, parent: int, name: str, duration: float | None = 0.001) -> dict[str, object]:
+        return {"Id": number, "Parent": parent, "Name": name, "Duration": duration}
+
+    lives = job_stages([
+        record(1, 0, "ping"), record(2, 0, "create"), record(3, 0, "start"), record(4, 3, "allocate_interface"),
+        record(5, 0, "create"), record(6, 0, "wait", None),
+    ])  # fmt: skip
+    assert [[stage.name for stage in life] for life in lives] == [
+        ["create", "start", "start / allocate_interface"], ["create"],
+    ]  # fmt: skip
+    assert lives[0][0].took == 1_000_000
+
+
+def test_the_bundle_asks_for_the_walls_of_a_plain_container() -> None:
+    """Beside a runtime that had less to do, a daemon would look slow."""
+    made = config("x86_64", "bench/container")
+    assert [space["type"] for space in made["linux"]["namespaces"]] == ["mount", "pid", "ipc", "uts", "network"]
+    assert len(made["process"]["capabilities"]["bounding"]) == 14
+    names = {name for rule in made["linux"]["seccomp"]["syscalls"] for name in rule["names"]}
+    assert {"read", "arch_prctl", "execve"} <= names
+
+
+def test_rules_for_other_machines_and_capabilities_are_left_out() -> None:
+    """They are conditions of Docker's form; the runtime's form has none."""
+    profile = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [
+            {"names": ["read"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+            {"names": ["chroot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_CHROOT"]}},
+            {"names": ["arm_sync"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["arm64"]}},
+        ],
+    }
+    assert [rule["names"] for rule in seccomp(profile, "x86_64")["syscalls"]] == [["read"], ["chroot"]]
+
+
+def test_resident_memory_is_read_from_its_line() -> None:
+    """In KiB there, in bytes here; a text without it is no process's."""
+    assert resident_bytes("5581-7ffe ---p 00000000 00:00 0 [rollup]\nRss:    1024 kB\nPss:  12 kB\n") == 1 << 20
+    with pytest.raises(ValueError, match="Rss"):
+        resident_bytes("")
