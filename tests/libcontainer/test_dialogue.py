@@ -8,7 +8,7 @@ import pytest
 
 from mini_docker.errors import CannotExecute, Invalid, MiniDockerError
 from mini_docker.libcontainer import dialogue
-from mini_docker.libcontainer.dialogue import Failed, Message, Mapped, Proceed, Ready, Sandboxed, Terminal
+from mini_docker.libcontainer.dialogue import Failed, Mapped, Message, Proceed, Ready, Sandboxed, Terminal
 
 WORDS: list[Message] = [
     Mapped(), Sandboxed(), Terminal(), Ready(("no swap",)), Proceed(), Failed("no", 127), Failed("bad", kind="Invalid"),
