@@ -24,13 +24,14 @@ class Footprint:
     links: frozenset[str]
     rules: frozenset[str]
     loops: frozenset[str]
+    mapped_devices: frozenset[str]
     processes: frozenset[str]
     descriptors: frozenset[str]
 
     @classmethod
     def take(cls) -> Footprint:
         """The machine as it is now."""
-        return cls(_mounts(), _cgroups(), _links(), _rules(), _loops(), _processes(), _descriptors())
+        return cls(_mounts(), _cgroups(), _links(), _rules(), _loops(), _mapped_devices(), _processes(), _descriptors())
 
     def new_in(self, later: Footprint) -> dict[str, list[str]]:
         """What *later* has and this has not, by kind."""
@@ -79,6 +80,18 @@ def _rules() -> frozenset[str]:
 
 def _loops() -> frozenset[str]:
     return frozenset(str(path.parent) for path in Path("/sys/block").glob("loop*/loop/backing_file"))
+
+
+def _mapped_devices() -> frozenset[str]:
+    found = set()
+    for path in Path("/sys/block").glob("dm-*/dm/name"):
+        try:
+            name = path.read_text().strip()
+        except OSError:  # it goes while we look
+            continue
+        if name.startswith("mini-docker-"):
+            found.add(name)
+    return frozenset(found)
 
 
 def _processes() -> frozenset[str]:

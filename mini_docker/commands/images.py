@@ -26,7 +26,9 @@ NONE = "<none>"
 
 
 def images(client: Client, options: Options) -> int:
-    """``images``: one row a name; an image without a name is dangling."""
+    """``images``: one row a name; an image without one is dangling. ``--tree`` and ``--viz`` draw families."""
+    if options["tree"] or options["viz"]:
+        return _draw(client, options)
     words = list(options["filter"])
     if options.args:
         words.append(f"reference={options.args[0]}")
@@ -40,6 +42,17 @@ def images(client: Client, options: Options) -> int:
     if options["digests"]:
         columns.insert(2, ("Digest", "DIGEST"))
     show(columns, rows, options["format"], "ID" if options["quiet"] else "")
+    return 0
+
+
+def _draw(client: Client, options: Options) -> int:
+    """All images as a picture that the daemon drew."""
+    if options["tree"] and options["viz"]:
+        raise CommandFailed("Conflicting options: --tree and --viz")
+    if options.args or options["filter"] or options["quiet"] or options["format"]:
+        raise CommandFailed("--tree and --viz show all images: they take no name, filter, format or -q")
+    for piece in client.open("GET", "/images/tree" if options["tree"] else "/images/viz").pieces():
+        write_all(1, piece)
     return 0
 
 
@@ -223,6 +236,8 @@ COMMANDS: dict[str, Any] = {
             Flag("all", "a", SWITCH, "Show all images (default hides intermediate images)"),
             Flag("digests", "", SWITCH, "Show digests"),
             FILTER, FORMAT, NO_TRUNC, QUIET,
+            Flag("tree", "", SWITCH, "Show who was made from whom, as a tree"),
+            Flag("viz", "", SWITCH, "Show who was made from whom, as a graph for Graphviz"),
         ),
         (0, 1),
     ),

@@ -40,8 +40,9 @@ from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver
 from mini_docker.drivers.graphdriver.contract import GraphDriver
+from mini_docker.drivers.graphdriver.devicemapper import DeviceMapperDriver
 from mini_docker.drivers.graphdriver.overlay import OverlayDriver
-from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, select_driver, used_drivers
+from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, Selection, select_driver, used_drivers
 from mini_docker.drivers.graphdriver.vfs import VfsDriver
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import default_network
@@ -65,7 +66,7 @@ from mini_docker.registry.service import RegistryService
 log = logging.getLogger(__name__)
 
 GRAPH_DRIVERS: Mapping[str, Callable[..., GraphDriver]] = {
-    "overlay": OverlayDriver, "btrfs": BtrfsDriver, "vfs": VfsDriver,
+    "overlay": OverlayDriver, "btrfs": BtrfsDriver, "devicemapper": DeviceMapperDriver, "vfs": VfsDriver,
 }  # fmt: skip
 EXEC_DRIVERS: Mapping[str, Callable[[Path, CgroupManager], ExecDriver]] = {"native": NativeDriver}
 
@@ -168,7 +169,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     hierarchy = find_hierarchy()
     settings = replace(said.settings, cgroup_version=hierarchy.version)
     root = settings.root
-    graph_driver = choose_graph_driver(said, kernel)
+    selection = choose_graph_driver(said, kernel)
+    graph_driver = selection.driver
     graph_driver.cleanup()
     exec_driver = choose_exec_driver(said.exec_driver, settings.exec_root, CgroupManager(kernel, hierarchy))
 
@@ -218,11 +220,12 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             host_name=platform.node(),
             seccomp=default_profile(),
             last_capability=int(kernel.read_file("/proc/sys/kernel/cap_last_cap")),
+            warnings=(f"WARNING: {selection.warning}",) if selection.warning else (),
         ),
     )
 
 
-def choose_graph_driver(said: DaemonFlags, kernel: Kernel) -> GraphDriver:
+def choose_graph_driver(said: DaemonFlags, kernel: Kernel) -> Selection:
     """By DOCKER_DRIVER, then ``-s``, then what was used before in this root folder, then the best that works."""
 
     def factory(name: str) -> GraphDriverFactory:
@@ -237,7 +240,7 @@ def choose_graph_driver(said: DaemonFlags, kernel: Kernel) -> GraphDriver:
     log.info("graph driver %s: %s", selection.driver.name, selection.reason.value)
     if selection.warning:
         log.warning("%s", selection.warning)
-    return selection.driver
+    return selection
 
 
 def choose_exec_driver(name: str, run: Path, cgroups: CgroupManager) -> ExecDriver:

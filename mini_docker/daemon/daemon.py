@@ -24,7 +24,7 @@ from mini_docker.daemon.container.store import ContainerStore, replace_file
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
-from mini_docker.daemon.jobs import changes, containers, copy, exec, images, stop, system, volumes
+from mini_docker.daemon.jobs import changes, containers, copy, exec, images, stop, system, viz, volumes
 from mini_docker.daemon.jobs.attach import Attach
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.create import Create
@@ -72,6 +72,7 @@ class Collaborators:
         names: the `GraphDB` of container names and links.
         seccomp: Docker's default profile, or None when the kernel cannot filter system calls.
         last_capability: the youngest one that this kernel has.
+        warnings: what whoever asks for ``info`` should know of how the daemon was started.
     """
 
     settings: DaemonSettings
@@ -89,6 +90,7 @@ class Collaborators:
     host_name: str
     seccomp: dict[str, Any] | None = None
     last_capability: int = LAST_CAP
+    warnings: tuple[str, ...] = ()
 
 
 class Daemon:
@@ -189,6 +191,8 @@ class Daemon:
         delete = ImageDelete(lookup, store)
         return {
             "images": images.Images(lookup),
+            "viz": viz.viz(lookup),
+            "image_tree": viz.image_tree(lookup),
             "image_inspect": images.ImageInspect(lookup, self._with.graph_driver.name),
             "history": images.History(lookup),
             "tag": images.Tag(lookup),
@@ -220,7 +224,7 @@ class Daemon:
             "info": system.Info(
                 who.settings, who.containers, who.images, who.graph_driver, who.exec_driver,
                 tuple(driver.name for driver in who.networks.drivers()), who.events,
-                engine_id(who.settings.root / "engine-id"),
+                engine_id(who.settings.root / "engine-id"), who.warnings,
             ),
             "system_df": system.SystemDf(who.containers, who.images, who.layers, who.volumes),
             "log": Log(who.events),

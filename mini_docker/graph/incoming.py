@@ -5,17 +5,19 @@
               spool                fingerprint
        (blob and its digest)        (diff id)
 
-Both clerks sit aside, in threads of their own. It knows nothing of who unpacks the tar.
+Both clerks sit aside, in threads of their own. A layer that comes uncompressed is its own contents: one clerk weighs
+it for both. It knows nothing of who unpacks the tar.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import BinaryIO
 
-from mini_docker.archive.compression import open_decompressing
+from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect, open_decompressing
 from mini_docker.graph.blob_store import Spool
 from mini_docker.graph.taps import Aside, Tap
 
@@ -39,20 +41,35 @@ class Incoming:
     def __init__(self, stream: BinaryIO, spool: Spool | None) -> None:
         self._stream = stream
         self._spool = spool
-        self._fingerprint = hashlib.sha256()
+        self._head = b""
+        self._fingerprint: Callable[[], str] = lambda: ""
         self._taps: list[Tap] = []
         self._opened = ExitStack()
 
     def __enter__(self) -> Incoming:
         raw = self._stream
         if self._spool is not None:
-            raw = self._tap(raw, Aside(self._spool.write)).buffered()
-        fingerprint = Aside(self._fingerprint.update)
-        self.tar = self._tap(self._opened.enter_context(open_decompressing(raw)), fingerprint).buffered()
+            raw = self._tap(raw, self._note_head, self._aside(self._spool.write)).buffered()
+        tar = self._opened.enter_context(open_decompressing(raw))  # reads the head
+        if self._spool is not None and detect(self._head) is Compression.NONE:
+            spool = self._spool
+            self._fingerprint = lambda: spool.digest
+            self.tar = tar
+            return self
+        contents = hashlib.sha256()
+        self._fingerprint = lambda: "sha256:" + contents.hexdigest()
+        self.tar = self._tap(tar, self._aside(contents.update)).buffered()
         return self
 
-    def _tap(self, source: BinaryIO, listener: Aside) -> Tap:
-        self._taps.append(Tap(source, self._opened.enter_context(listener)))
+    def _note_head(self, piece: bytes) -> None:
+        if len(self._head) < MAGIC_BYTES:
+            self._head += piece[: MAGIC_BYTES - len(self._head)]
+
+    def _aside(self, listener: Callable[[bytes], object]) -> Aside:
+        return self._opened.enter_context(Aside(listener))
+
+    def _tap(self, source: BinaryIO, *listeners: Callable[[bytes], object]) -> Tap:
+        self._taps.append(Tap(source, *listeners))
         return self._taps[-1]
 
     def __exit__(
@@ -67,4 +84,4 @@ class Incoming:
     @property
     def diff_id(self) -> str:
         """Digest of the tar; complete after the block."""
-        return "sha256:" + self._fingerprint.hexdigest()
+        return self._fingerprint()

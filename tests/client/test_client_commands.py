@@ -179,6 +179,16 @@ def test_images_and_rmi(daemon: FakeDaemon, cli: Cli) -> None:
     assert cli("rmi", "busybox")[1] == "Untagged: busybox:latest\nDeleted: sha256:1\n"
 
 
+def test_images_as_a_picture(daemon: FakeDaemon, cli: Cli) -> None:
+    """--tree and --viz print what the daemon drew, of all images or not at all."""
+    daemon.route("GET", "/images/tree", Answer(body=iter(["└─0123456789ab\n".encode()])))
+    daemon.route("GET", "/images/viz", Answer(body=iter([b"digraph docker {}\n"])))
+    assert cli("images", "--tree")[:2] == (0, "└─0123456789ab\n")
+    assert cli("images", "--viz")[:2] == (0, "digraph docker {}\n")
+    for words in (["--tree", "--viz"], ["--tree", "busybox"], ["--viz", "-q"]):
+        assert cli("images", *words)[0] == 1
+
+
 def test_import_load_save(daemon: FakeDaemon, cli: Cli, tmp_path: Path) -> None:
     """Files go up in chunks and come down whole or not at all."""
     tar = tmp_path / "x.tar"

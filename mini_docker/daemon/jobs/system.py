@@ -77,7 +77,7 @@ class Info:
 
     Args:
         network_drivers: their names.
-        other_drivers: lines about drivers that cannot work here, and why, for the curious.
+        warnings: sentences about how the daemon was started.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Info:
         network_drivers: Sequence[str],
         events: EventLog,
         identity: str,
+        warnings: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._containers = containers
@@ -99,6 +100,7 @@ class Info:
         self._network_drivers = network_drivers
         self._events = events
         self._identity = identity
+        self._warnings = warnings
 
     def __call__(self, job: Job) -> None:
         settings = self._settings
@@ -162,7 +164,7 @@ class Info:
                 "Isolation": "",
                 "InitBinary": "",
                 "SecurityOptions": ["name=seccomp,profile=default"] if walls["seccomp"] else [],
-                "Warnings": None,
+                "Warnings": list(self._warnings) or None,
             },
         )  # fmt: skip
 

@@ -125,6 +125,8 @@ ROUTES: tuple[Route, ...] = (
     # Images
     Route("GET", "/images/json", "images"),
     Route("GET", "/images/search", "search"),
+    Route("GET", "/images/viz", "viz", content_type=TEXT),
+    Route("GET", "/images/tree", "image_tree", content_type=TEXT),
     Route("GET", "/images/get", "image_export", kind=Kind.STREAM, content_type=TAR, requires="names"),
     Route("POST", "/images/load", "load", kind=Kind.PROGRESS, upload=True),
     Route("POST", "/images/create", "pull", kind=Kind.PROGRESS, requires="fromImage"),

@@ -1,4 +1,5 @@
 """Graph drivers: where layers lie.
 
-Reading order: contract, selection, layer_folders, open_roots, naive, vfs, overlay_mount, overlay, btrfs.
+Reading order: contract, selection, layer_folders, open_roots, naive, tree_driver, vfs, overlay_mount, overlay, btrfs,
+devicemapper (its ioctls, pool and file system first), aufs.
 """

@@ -18,17 +18,17 @@ from mini_docker.archive import removal
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver import btrfs_calls
 from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, StorageOptions
-from mini_docker.drivers.graphdriver.naive import NaiveDiffDriver
+from mini_docker.drivers.graphdriver.option_sizes import parse_size
+from mini_docker.drivers.graphdriver.tree_driver import TreeDriver
 from mini_docker.errors import Invalid
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
 MIN_SPACE_OPTION = "btrfs.min_space"
 _EMPTY_MODE = 0o755
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-class BtrfsDriver(NaiveDiffDriver):
+class BtrfsDriver(TreeDriver):
     """Layers as btrfs subvolumes.
 
     Args:
@@ -87,17 +87,3 @@ class BtrfsDriver(NaiveDiffDriver):
                 btrfs_calls.enable_quota(self.kernel, self.root)
                 self._counts = True
         btrfs_calls.limit_subvolume(self.kernel, tree, options.size_bytes)
-
-
-def parse_size(text: str) -> int:
-    """``10G`` as bytes, with Docker's units (powers of 1024).
-
-    Raises:
-        Invalid: it is no size.
-    """
-    lowered = text.strip().lower().removesuffix("ib") if len(text) > 2 else text.strip().lower()
-    digits = lowered.rstrip("bkmgt")
-    unit = lowered[len(digits) :].removesuffix("b")
-    if not digits.isdecimal() or unit not in _UNITS:
-        raise Invalid(f"invalid size: {text!r} (as in 10G)")
-    return int(digits) * _UNITS[unit]

@@ -1,8 +1,8 @@
 """The naive drivers' common half: a layer is a whole tree, and what it adds is found by comparing it with its parent's.
 
-Docker's NaiveDiffDriver. A driver says how such a tree is made from its parent's and unmade; the rest stands here.
+Docker's NaiveDiffDriver. A driver says how a layer is made from its parent, mounted and unmade; the rest stands here.
 
-It knows nothing of copies, snapshots or quotas.
+It knows nothing of copies, snapshots or quotas, nor where a layer's tree lies.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ from mini_docker.drivers.graphdriver.layer_folders import LayerFolders
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.linux.kernel import Kernel
 
-_TREE = "tree"
-
 
 class NaiveDiffDriver(ABC):
-    """A graph driver whose every layer is a whole tree, ``ID/tree`` in its folder.
+    """A graph driver whose every layer shows a whole tree.
 
     Args:
         root: the driver's own folder.
@@ -43,8 +41,8 @@ class NaiveDiffDriver(ABC):
         self.kernel = kernel
         self.options = options
         self.folders = LayerFolders(root)
-        self._background = Background(f"graphdriver {self.name}")
-        self._roots = OpenRoots(self._background)
+        self.background = Background(f"graphdriver {self.name}")
+        self.roots = OpenRoots(self.background)
 
     # What a driver must say.
 
@@ -58,20 +56,20 @@ class NaiveDiffDriver(ABC):
         """Whether it works here."""
 
     @abstractmethod
-    def make_tree(self, tree: Path, parent: Path | None) -> None:
-        """Make *tree*: an exact image of the tree *parent*, or an empty directory."""
-
-    @abstractmethod
-    def limit_tree(self, tree: Path, options: StorageOptions) -> None:
-        """Keep a container's new tree within its limits.
+    def make_layer(self, folder: Path, parent: Path | None, options: StorageOptions) -> None:
+        """Make, in a layer's new folder, an exact image of the layer in the folder *parent* (None: of an empty one).
 
         Raises:
-            Unsupported: the driver cannot.
+            Unsupported: the driver cannot keep the limits.
         """
 
-    def remove_tree(self, tree: Path) -> None:
-        """Unmake a tree."""
-        removal.remove(tree)
+    @abstractmethod
+    def unmake_layer(self, folder: Path) -> None:
+        """Take back all that `make_layer` made, as far as it came, but for the folder itself."""
+
+    @abstractmethod
+    def mount_layer(self, folder: Path) -> MountedRoot:
+        """Make the layer's tree reachable."""
 
     # The contract.
 
@@ -80,14 +78,13 @@ class NaiveDiffDriver(ABC):
 
     def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
         with self.folders.making(layer_id, parent, self._discard) as folder:
-            self.make_tree(folder / _TREE, None if parent is None else self.tree(parent))
-            if options != StorageOptions():
-                self.limit_tree(folder / _TREE, options)
+            self.make_layer(folder, None if parent is None else self.folders.folder(parent), options)
 
     def remove(self, layer_id: str) -> None:
-        with self._roots.kept_closed(layer_id):
+        with self.roots.kept_closed(layer_id):
             thrown = self.folders.throw_away(layer_id)
-        self._background.put(partial(self._discard, thrown))
+        # The background works in order: a mount that is still being closed is closed before its files go.
+        self.background.put(partial(self._discard, thrown))
 
     def exists(self, layer_id: str) -> bool:
         return layer_id in self.folders
@@ -96,49 +93,70 @@ class NaiveDiffDriver(ABC):
         return self.folders.ids()
 
     def open(self, layer_id: str) -> MountedRoot:
-        return self._roots.open(layer_id, lambda: MountedRoot(path=str(self.tree(layer_id))))
+        return self.roots.open(layer_id, lambda: self.mount_layer(self.folders.folder(layer_id)))
 
     def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
+        folder = self.folders.folder(layer_id)
         # A path outlives every daemon: there is nothing to take over but the count.
-        return self._roots.adopt(layer_id, MountedRoot(path=str(self.tree(layer_id))))
+        root = MountedRoot(descriptor=descriptor) if descriptor >= 0 else self.mount_layer(folder)
+        return self.roots.adopt(layer_id, root)
 
     def close(self, layer_id: str) -> None:
         self.folders.folder(layer_id)
-        self._roots.close(layer_id)
+        self.roots.close(layer_id)
+
+    @contextmanager
+    def view(self, layer_id: str) -> Iterator[Path]:
+        """A layer's tree, for the length of the block.
+
+        Raises:
+            NotFound: unknown id.
+        """
+        root = self.open(layer_id)
+        try:
+            yield Path(root.as_path())
+        finally:
+            self.close(layer_id)
 
     @contextmanager
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
-        with as_stream(pack_changes(self.tree(layer_id), self.changes(layer_id, parent), self.kernel)) as stream:
+        with (
+            self._compared(layer_id, parent) as (tree, changes),
+            as_stream(pack_changes(tree, changes, self.kernel)) as stream,
+        ):
             yield stream
 
     def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
-        with self.folders.writing(layer_id) as folder:
-            return unpack(layer, folder / _TREE, self.kernel)
+        with self.folders.writing(layer_id), self.view(layer_id) as tree:
+            return unpack(layer, tree, self.kernel)
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
-        return compare_trees(None if parent is None else self.tree(parent), self.tree(layer_id), self.kernel)
+        with self._compared(layer_id, parent) as (_, changes):
+            return changes
 
     def size(self, layer_id: str, parent: str | None) -> int:
-        return content_bytes(self.tree(layer_id), self.changes(layer_id, parent), self.kernel)
+        with self._compared(layer_id, parent) as (tree, changes):
+            return content_bytes(tree, changes, self.kernel)
+
+    @contextmanager
+    def _compared(self, layer_id: str, parent: str | None) -> Iterator[tuple[Path, list[Change]]]:
+        """The layer's tree and its changes."""
+        with self.view(layer_id) as tree:
+            if parent is None:
+                changes = compare_trees(None, tree, self.kernel)
+            else:
+                with self.view(parent) as below:
+                    changes = compare_trees(below, tree, self.kernel)
+            yield tree, changes
 
     def status(self) -> list[tuple[str, str]]:
         return [("Backing Filesystem", backing_file_system(self.root, self.kernel))]
 
     def cleanup(self) -> None:
-        self._background.drain()
+        self.background.drain()
         for folder in self.folders.rubbish():
             self._discard(folder)
 
-    def tree(self, layer_id: str) -> Path:
-        """The root of a layer's tree.
-
-        Raises:
-            NotFound: unknown id.
-        """
-        return self.folders.folder(layer_id) / _TREE
-
     def _discard(self, folder: Path) -> None:
-        tree = folder / _TREE
-        if tree.exists():
-            self.remove_tree(tree)
+        self.unmake_layer(folder)
         removal.remove(folder)

@@ -15,14 +15,14 @@ from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, StorageOptions
-from mini_docker.drivers.graphdriver.naive import NaiveDiffDriver
+from mini_docker.drivers.graphdriver.tree_driver import TreeDriver
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.kernel import Kernel
 
 _EMPTY_MODE = 0o755
 
 
-class VfsDriver(NaiveDiffDriver):
+class VfsDriver(TreeDriver):
     """Layers as directories and nothing else.
 
     Raises (when made):

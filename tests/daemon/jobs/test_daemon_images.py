@@ -56,6 +56,20 @@ def test_images_lists_names_and_filters(house: FakeHouse) -> None:
         names({"color": ["red"]})
 
 
+def test_pictures_show_who_stems_from_whom(house: FakeHouse) -> None:
+    """A committed image hangs below the one its container was of: as lines, and as an arrow for Graphviz."""
+    parent = imported(house).removeprefix("sha256:")[:12]
+    container = house.start(Image="tiny")
+    house.wait(container)
+    child = house.run("commit", container=container, repo="child")["Id"].removeprefix("sha256:")[:12]
+    lines = house.job("image_tree").output().decode().splitlines()
+    at = next(number for number, line in enumerate(lines) if parent in line)
+    assert "Tags: tiny:latest" in lines[at]
+    assert lines[at + 1].lstrip("│ ").startswith(f"└─{child}") and "Tags: child:latest" in lines[at + 1]
+    picture = house.job("viz").output().decode()
+    assert picture.startswith("digraph docker {\n") and f' "{parent}" -> "{child}"\n' in picture
+
+
 def test_lookup_by_everything(house: FakeHouse) -> None:
     """Whole and short id, name with and without tag; unknown ones in the words that make a client pull."""
     image = imported(house)

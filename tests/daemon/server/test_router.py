@@ -122,4 +122,5 @@ def test_the_operations_of_the_scope_have_their_routes() -> None:
     assert families["networks"] == 7
     assert families["volumes"] == 5
     # pull and import are one operation of the API, so are the two exports two
-    assert families["images"] + families["commit"] + families["build"] == 15 + 1
+    pictures = 2  # /images/viz, which later versions dropped, and /images/tree, which is ours
+    assert families["images"] - pictures + families["commit"] + families["build"] == 15 + 1

@@ -310,8 +310,12 @@ class LayerMachine(RuleBasedStateMachine):
             self.containers.remove(layer_id)
 
 
+# A fifth of what the profile has for a plain test: an example is a whole life of layers.
 MACHINE_SETTINGS = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=settings.default.max_examples // 5,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from mini_docker.drivers.graphdriver import btrfs_calls
-from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver, parse_size
+from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver
 from mini_docker.drivers.graphdriver.contract import GraphDriverOptions, StorageOptions
+from mini_docker.drivers.graphdriver.option_sizes import parse_size
 from mini_docker.errors import Invalid
 from mini_docker.linux.recording import RecordingKernel
 from tests.archive.trees import folder
