@@ -174,7 +174,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     graph_driver.cleanup()
     exec_driver = choose_exec_driver(said.exec_driver, settings.exec_root, CgroupManager(kernel, hierarchy))
 
-    graph = Graph(root / "graph", graph_driver)
+    # Each driver has a graph of its own: a layer is whole only where its driver has it.
+    graph = Graph(root / "graph" / graph_driver.name, graph_driver)
     graph.recover()
     tags = TagStore(root / f"repositories-{graph_driver.name}.json")
     bridge, networks = _networks(said, kernel, root)

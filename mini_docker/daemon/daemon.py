@@ -270,7 +270,7 @@ class Daemon:
         are made (`init_networkdriver`), before clients are let in.
         """
         restoration = Restoration(self._engine, self._with.containers, self._with.layers, self._with.names,
-                                  self._with.exec_driver, self._connections)  # fmt: skip
+                                  self._with.exec_driver, self._connections, self._with.graph_driver.name)  # fmt: skip
         for job in restoration.restore():
             self._exits.submit(self._run, job)
         self._restored.set()

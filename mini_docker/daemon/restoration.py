@@ -42,17 +42,19 @@ class Restoration:
         names: GraphDB,
         exec_driver: ExecDriver,
         connections: Connections,
+        graph_driver: str,
     ) -> None:
         self._engine = engine
         self._containers = containers
         self._layers = layers
         self._names = names
         self._exec_driver = exec_driver
+        self._graph_driver = graph_driver
         self._connections = connections
 
     def restore(self) -> list[Job]:
         """Make the round. Returns jobs to run, in any order: ends to see to, removals to finish, starts by policy."""
-        containers = self._containers.load()
+        containers = self._containers.load(self._graph_driver)
         self._agree_on_names(containers)
         found = {each.container: each for each in self._exec_driver.restore()}
         jobs = [job for container in containers for job in self._see_to(container, found.pop(container.id, None))]
@@ -72,7 +74,7 @@ class Restoration:
 
     def _agree_on_names(self, containers: list[Container]) -> None:
         """A crash in the middle of a rename leaves two books that differ: the names' own is right."""
-        known = {container.id for container in containers}
+        known = {container.id for container in containers} | self._containers.left_aside
         for entity in self._names.children("/"):
             if entity.id not in known:
                 self._names.purge(entity.id)

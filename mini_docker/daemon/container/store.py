@@ -30,7 +30,7 @@ STATE, STATE_NEW = "state.json", "state.json.new"
 class ContainerStore:
     """All containers of a daemon.
 
-    *Fixed*: ``root``, the folder ``containers/``.
+    *Fixed*: ``root``, the folder ``containers/``; after `load`, ``left_aside``.
     *Guarded by the lock*: the index; names that are reserved.
     """
 
@@ -40,11 +40,17 @@ class ContainerStore:
         self._lock = threading.Lock()
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
+        self.left_aside: set[str] = set()
         self._trash: queue.SimpleQueue[Path] = queue.SimpleQueue()
         threading.Thread(target=self._empty_trash, name="trash", daemon=True).start()
 
-    def load(self) -> list[Container]:
-        """Read what is on disk, throw away what a crash left half-made, and return the containers, oldest first."""
+    def load(self, driver: str) -> list[Container]:
+        """Read what is on disk, throw away what a crash left half-made, and return the containers, oldest first.
+
+        Args:
+            driver: the graph driver's name. Containers whose layers another one has are left alone, and their ids
+                are in `left_aside` then.
+        """
         for folder in sorted(self.root.iterdir()):
             if folder.name.startswith((_HALF_MADE, _TRASH)):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -58,6 +64,12 @@ class ContainerStore:
                     shutil.rmtree(folder, ignore_errors=True)
                     continue
                 log.warning("containers/%s is unreadable and is left alone: %s", folder.name, error)
+                continue
+            if container.driver not in (driver, ""):
+                log.warning(
+                    "container %s was made with the graph driver %s: left aside", container.id, container.driver
+                )
+                self.left_aside.add(container.id)
                 continue
             with self._lock:
                 self._by_id[container.id] = container

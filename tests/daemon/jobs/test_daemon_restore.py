@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mini_docker.drivers.execdriver.contract import Exited, Found
-from mini_docker.errors import Unavailable
+from mini_docker.errors import Conflict, Unavailable
 from tests.daemon.fakes import FakeExecDriver, FakeHouse
 
 
@@ -172,6 +172,28 @@ def test_crash_between_the_books(first: FakeHouse) -> None:
     assert second.layers.containers() == [container]
     assert [folder.name for folder in (first.root / "containers").iterdir()] == [container]
     second.daemon.shutdown()
+
+
+def test_containers_of_another_graph_driver_are_left_alone(first: FakeHouse) -> None:
+    """Opened with another driver, a root folder loses nothing: the first one's containers and names are there again."""
+    container = first.create(name="kept")
+    config = first.root / "containers" / container / "config.json"
+    ours = config.read_text()
+    config.write_text(
+        ours.replace('"Driver": "fake"', '"Driver": "another"').replace('"Driver":"fake"', '"Driver":"another"')
+    )
+    assert config.read_text() != ours
+    second = FakeHouse(first.root)
+    assert second.containers.all() == [] and second.containers.left_aside == {container}
+    with pytest.raises(Conflict):
+        second.image()
+        second.create(name="kept")
+    second.daemon.shutdown()
+    second.layers.create(container, None)  # the two share their fake driver's folder, as real ones would not
+    config.write_text(ours)
+    third = FakeHouse(first.root)
+    assert third.containers.get("kept").id == container
+    third.daemon.shutdown()
 
 
 def test_half_made_removal_is_finished(first: FakeHouse) -> None:
