@@ -97,10 +97,10 @@ class Api(http.client.HTTPConnection):
         """Remove it."""
         self.call("DELETE", f"/containers/{container}", query={"force": int(force)})
 
-    def cycle(self, network: str = "none") -> float:
+    def cycle(self, network: str = "none", image: str = "busybox") -> float:
         """Create, start, wait, remove: the seconds it took. The command is ``true``."""
         began = time.perf_counter()
-        container = self.create("true", network=network)
+        container = self.create("true", network=network, image=image)
         self.start(container)
         code = self.wait(container)
         self.remove(container)

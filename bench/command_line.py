@@ -74,6 +74,8 @@ def _measure(sitting: Sitting, chosen: Sequence[Bench], said: argparse.Namespace
             _say(f"{bench.name}: FAILED: {type(error).__name__}: {error}")
             failed = 1
     print(table.as_text(results))
+    if any(result.curves for result in results):
+        print(f"\n{table.curves_as_text(results)}")
     about["load_average_after"] = describe(said.disk, said.quick)["load_average"]
     if said.output is not None:
         document = {"about": about, "results": [result.to_json() for result in results]}

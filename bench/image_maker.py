@@ -64,29 +64,31 @@ def make_big_image(folder: Path, layers: int = LAYERS, files: int = FILES, size:
     return BigImage(archive, blobs, json.dumps(manifest).encode())
 
 
-def many_images_archive(count: int, layer: bytes, prefix: str) -> bytes:
-    """*count* images that differ in their config only, named ``PREFIX:0`` and up, over one layer (a tar archive)."""
+def many_images_archive(count: int, layers: Sequence[bytes], prefix: str) -> bytes:
+    """*count* images that differ in their config only, named ``PREFIX:0`` and up, all over *layers* (tar archives)."""
     described = []
+    names = [f"{number}/layer.tar" for number in range(len(layers))]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        _add(tar, "layer.tar", layer)
+        for name, layer in zip(names, layers, strict=True):
+            _add(tar, name, layer)
         for number in range(count):
             config = json.dumps(
                 {"architecture": "amd64", "os": "linux", "config": {"Env": [f"NUMBER={number}"]},
-                 "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]}}
+                 "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]}}
             ).encode()  # fmt: skip
-            name = _digest(config).removeprefix("sha256:") + ".json"
-            _add(tar, name, config)
-            described.append({"Config": name, "RepoTags": [f"{prefix}:{number}"], "Layers": ["layer.tar"]})
+            config_name = _digest(config).removeprefix("sha256:") + ".json"
+            _add(tar, config_name, config)
+            described.append({"Config": config_name, "RepoTags": [f"{prefix}:{number}"], "Layers": names})
         _add(tar, "manifest.json", json.dumps(described).encode())
     return buffer.getvalue()
 
 
-def small_layer() -> bytes:
+def small_layer(name: str = "file") -> bytes:
     """A layer of one file, as a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        _add(tar, "file", b"content\n")
+        _add(tar, name, b"content\n")
     return buffer.getvalue()
 
 

@@ -35,9 +35,12 @@ class Result:
         return Spread.of(samples) if samples else None
 
     def ratio(self, peer: str) -> Spread | None:
-        """Peer over ours, in pairs: how many times as fast (or small) we are; None without both, or at 0 or less."""
+        """Peer over ours, in pairs: how many times as fast (or small) we are.
+
+        None without both, when one is not above 0, and when the samples are ratios themselves.
+        """
         ours, theirs = self.samples.get(OURS), self.samples.get(peer)
-        if peer == OURS or not ours or not theirs or min(*ours, *theirs) <= 0:
+        if self.unit is Unit.RATIO or peer == OURS or not ours or not theirs or min(*ours, *theirs) <= 0:
             return None
         return paired_ratio(theirs, ours)
 

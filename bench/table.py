@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from bench.goal import OURS
 from bench.result import Result
+from bench.unit import Unit
 
 HEADERS = ("bench", "who", "median", "p10 – p90", "n", "ratio", "goal", "reached")
 VERDICTS = {True: "yes", False: "NO", None: ""}
@@ -18,6 +19,16 @@ def as_text(results: Sequence[Result]) -> str:
     rows = [row for result in results for row in _rows(result)]
     aligned = ("left", "left", "right", "right", "right", "right", "left", "left")
     return tabulate(rows, HEADERS, tablefmt="simple", colalign=aligned if rows else None, disable_numparse=True)
+
+
+def curves_as_text(results: Sequence[Result]) -> str:
+    """A line a curve: how many, and the time at that point."""
+    lines = [
+        f"{result.name}, {name}: " + ", ".join(f"{count:g}: {Unit.SECONDS.text(took)}" for count, took in curve)
+        for result in results
+        for name, curve in result.curves.items()
+    ]
+    return "\n".join(lines)
 
 
 def _rows(result: Result) -> list[list[str]]:

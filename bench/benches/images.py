@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bench.contract import Bench
+from bench.contract import Bench, Curve
 from bench.goal import faster, within
 from bench.image_maker import NAME, many_images_archive, small_layer
 from bench.registries import Registry
 from bench.sitting import Sitting
+from bench.unit import Unit
 
 PULL_PORT, PUSH_PORT, BLOB_PORT = 5000, 5001, 5002
 ANONYMOUS = {"X-Registry-Auth": "e30="}  # {}
 CHANGED_FILES = 10_000
+LIVES = 11
+"""Container lives at each point of a curve."""
 
 
 @dataclass
@@ -27,7 +31,7 @@ class List(Bench):
         count = self.quick_count if sitting.quick else self.count
         api = sitting.daemon(contender).api()
         self.state[contender] = api, count
-        api.call("POST", "/images/load", raw=many_images_archive(count, small_layer(), "many"))
+        api.call("POST", "/images/load", raw=many_images_archive(count, [small_layer()], "many"))
 
     def once(self, sitting: Sitting, contender: str) -> float:
         api, count = self.state[contender]
@@ -181,6 +185,43 @@ class Changed(Bench):
             api.close()
 
 
+@dataclass
+class Stored(Bench):
+    """Growth: whole lives of a container, with more and more stored. A sample is a ratio: the most over the least.
+
+    Attributes:
+        counts: how many images beside the container's, or how many layers below it.
+        layers: it is the layers that grow.
+    """
+
+    counts: tuple[int, ...] = ()
+    layers: bool = False
+    seen: dict[str, Curve] = field(default_factory=dict)
+
+    def once(self, sitting: Sitting, contender: str) -> float:
+        curve = []
+        with sitting.fresh_daemon(contender) as daemon:
+            api = daemon.api()
+            stored = 0
+            for count in self.counts:
+                if self.layers:
+                    tars = [sitting.busybox, *(small_layer(f"layer{number}") for number in range(1, count))]
+                    api.call("POST", "/images/load", raw=many_images_archive(1, tars, f"tall{count}"))
+                    image = f"tall{count}:0"
+                else:
+                    archive = many_images_archive(count - stored, [small_layer()], f"from{stored}")
+                    api.call("POST", "/images/load", raw=archive)
+                    image, stored = "busybox", count
+                took = sorted(api.cycle(image=image) for _ in range(LIVES))
+                curve.append((count, took[LIVES // 2]))
+            api.close()
+        self.seen[contender] = curve
+        return curve[-1][1] / curve[0][1]
+
+    def curves(self) -> Mapping[str, Curve]:
+        return self.seen
+
+
 def benches() -> list[Bench]:
     """This module's benches, in the order of the report."""
     from_registry = ("docker-registry",)
@@ -198,4 +239,8 @@ def benches() -> list[Bench]:
                 quick_rounds=4),
         Changed("commit", "commit of the same container", goal=faster(1, "issue 7"), rounds=6, quick_rounds=2,
                 commit=True),
+        Stored("stored-images", "a container's life beside 1,000 images over the same beside 10", rounds=1,
+               warm_up=0, full_only=True, alone=True, unit=Unit.RATIO, counts=(10, 100, 1000)),
+        Stored("stored-layers", "a container's life on 120 layers over the same on one", rounds=1, warm_up=0,
+               full_only=True, alone=True, unit=Unit.RATIO, counts=(1, 8, 32, 64, 120), layers=True),
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def test_size_and_number_of_files_are_as_asked_and_compress_to_about_half(tmp_pa
 
 def test_many_images_differ() -> None:
     """Equal configs would be one image with many names."""
-    with tarfile.open(fileobj=io.BytesIO(many_images_archive(7, small_layer(), "many"))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(many_images_archive(7, [small_layer()], "many"))) as tar:
         described = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
     assert len({entry["Config"] for entry in described}) == 7
     assert described[6]["RepoTags"] == ["many:6"]
