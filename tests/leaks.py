@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker import launcher
+
 PATIENCE_SECONDS = 5.0
 """Some things go in the background (trash, lazy unmounts); what is still there after this is a leak."""
 
@@ -95,14 +97,14 @@ def _mapped_devices() -> frozenset[str]:
 
 
 def _processes() -> frozenset[str]:
-    """Processes that our launcher started (containers' own are in their cgroups, which count as well)."""
+    """Processes that this checkout's launcher started (containers' own are in their cgroups, which count as well)."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
-        if "mini_docker/launcher.py" in command:
+        if launcher.__file__ in command:
             found.add(f"{folder.name} {command[:120]}")
     return frozenset(found)
 
