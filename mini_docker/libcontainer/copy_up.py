@@ -19,11 +19,16 @@ def copy_up(source: str, target: int) -> None:
     Raises:
         OSError: the new file system is too small, or a file cannot be read.
     """
-    descriptor = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    theirs = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _copy_folder(descriptor, target)
+        # A mount's own descriptor only stands for a path; owners and modes need one that is open.
+        ours = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target)
+        try:
+            _copy_folder(theirs, ours)
+        finally:
+            os.close(ours)
     finally:
-        os.close(descriptor)
+        os.close(theirs)
 
 
 def _copy_folder(source: int, target: int) -> None:

@@ -114,7 +114,7 @@ def _raw_input(master: int) -> Iterator[None]:
     import tty
 
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed ahead is for the command, too
     try:
         yield
     finally:
