@@ -2,7 +2,7 @@
 
 However hostile the archive, nothing outside the tree is touched: names are cleaned and may not climb out;
 the way to a directory is opened with the tree's root as ``/`` (see `directory_cache`); the last part of a
-name is never followed. Whiteouts are carried out, or translated into an overlay's spelling.
+name is never followed. Whiteouts are carried out, or written in the spelling of an overlay or of aufs.
 
 It knows nothing of images, drivers or compression: the stream is plain tar.
 
@@ -150,11 +150,14 @@ class _Unpacking:
             return
         directory = self._parent(parent)
         self._claim(path, parent)
+        was_marked = self._form is WhiteoutForm.AUFS and _unmark(directory, name)
         kind = member.kind
         if kind == kinds.REGULAR:
             self._place_file(directory, name, member)
         elif kind == kinds.DIRECTORY:
             self._place_directory(directory, name, member, path)
+            if was_marked:
+                self._hide_below(directory, name)
         elif kind == kinds.HARD_LINK:
             self._place_hard_link(directory, name, member, path)
         else:
@@ -288,10 +291,15 @@ class _Unpacking:
             pass  # nothing below had it
         if self._form is WhiteoutForm.OVERLAY:
             os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(0, 0), dir_fd=directory)
+        elif self._form is WhiteoutForm.AUFS:
+            _mark(directory, mark)
 
     def _make_opaque(self, directory: int, path: bytes) -> None:
         if self._form is WhiteoutForm.OVERLAY:
             os.setxattr(directory, whiteout.OVERLAY_OPAQUE, whiteout.OVERLAY_OPAQUE_VALUE)
+            return
+        if self._form is WhiteoutForm.AUFS:
+            _mark(directory, whiteout.OPAQUE)
             return
         for child in self._tree.names(path):
             child_path = path + b"/" + child if path else child
@@ -302,6 +310,12 @@ class _Unpacking:
         """A new directory stands where something else (a whiteout?) did: nothing below may shine through."""
         if self._form is WhiteoutForm.OVERLAY:
             os.setxattr(path_in(directory, name), whiteout.OVERLAY_OPAQUE, whiteout.OVERLAY_OPAQUE_VALUE)
+        elif self._form is WhiteoutForm.AUFS:
+            made = os.open(name, _DIRECTORY, dir_fd=directory)
+            try:
+                _mark(made, whiteout.OPAQUE)
+            finally:
+                os.close(made)
 
     # Ways and places.
 
@@ -336,9 +350,10 @@ class _Unpacking:
             if stat.S_ISLNK(status.st_mode) or path in self._made:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             os.unlink(name, dir_fd=directory)
+        was_marked = self._form is WhiteoutForm.AUFS and _unmark(directory, name)
         os.mkdir(name, _IMPLIED_MODE, dir_fd=directory)
         os.chmod(name, _IMPLIED_MODE, dir_fd=directory)  # whatever the umask is
-        if status is not None:
+        if status is not None or was_marked:
             self._hide_below(directory, name)
         elif self._on_implied:
             self._on_implied(path)
@@ -359,6 +374,22 @@ class _Unpacking:
                 continue  # a later member replaced it
             except OverflowError as error:
                 raise Invalid(f"the archive's member {shown(path)} has a number out of range") from error
+
+
+def _mark(directory: int, mark: bytes) -> None:
+    """Put an aufs branch's mark, an empty file, into a directory, if it is not there."""
+    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o444, dir_fd=directory))
+
+
+def _unmark(directory: int, name: bytes) -> bool:
+    """Take away the mark that deletes *name* from an aufs branch; whether there was one."""
+    try:
+        os.unlink(whiteout.PREFIX + name, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise
+        return False
+    return True
 
 
 def _write(file: int, data: bytes | memoryview) -> None:

@@ -32,6 +32,8 @@ class WhiteoutForm(Enum):
     """The tree has the layers below in it: what the mark names is deleted."""
     OVERLAY = "overlay"
     """The tree is an overlay's upper directory: the mark is written in the overlay's spelling."""
+    AUFS = "aufs"
+    """The tree is an aufs branch: the mark is written as it stands in the archive, whose spelling is aufs' own."""
     LITERAL = "literal"
     """The archive is no layer: a file of that name, like any other."""
 

@@ -38,6 +38,7 @@ from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.execdriver.native import NativeDriver
+from mini_docker.drivers.graphdriver.aufs import AufsDriver
 from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.drivers.graphdriver.devicemapper import DeviceMapperDriver
@@ -66,7 +67,8 @@ from mini_docker.registry.service import RegistryService
 log = logging.getLogger(__name__)
 
 GRAPH_DRIVERS: Mapping[str, Callable[..., GraphDriver]] = {
-    "overlay": OverlayDriver, "btrfs": BtrfsDriver, "devicemapper": DeviceMapperDriver, "vfs": VfsDriver,
+    "overlay": OverlayDriver, "btrfs": BtrfsDriver, "devicemapper": DeviceMapperDriver, "aufs": AufsDriver,
+    "vfs": VfsDriver,
 }  # fmt: skip
 EXEC_DRIVERS: Mapping[str, Callable[[Path, CgroupManager], ExecDriver]] = {"native": NativeDriver}
 

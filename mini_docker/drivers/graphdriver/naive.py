@@ -121,7 +121,7 @@ class NaiveDiffDriver(ABC):
     @contextmanager
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
         with (
-            self._compared(layer_id, parent) as (tree, changes),
+            self.compared(layer_id, parent) as (tree, changes),
             as_stream(pack_changes(tree, changes, self.kernel)) as stream,
         ):
             yield stream
@@ -131,16 +131,16 @@ class NaiveDiffDriver(ABC):
             return unpack(layer, tree, self.kernel)
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
-        with self._compared(layer_id, parent) as (_, changes):
+        with self.compared(layer_id, parent) as (_, changes):
             return changes
 
     def size(self, layer_id: str, parent: str | None) -> int:
-        with self._compared(layer_id, parent) as (tree, changes):
+        with self.compared(layer_id, parent) as (tree, changes):
             return content_bytes(tree, changes, self.kernel)
 
     @contextmanager
-    def _compared(self, layer_id: str, parent: str | None) -> Iterator[tuple[Path, list[Change]]]:
-        """The layer's tree and its changes."""
+    def compared(self, layer_id: str, parent: str | None) -> Iterator[tuple[Path, list[Change]]]:
+        """The layer's changes, and a tree that has the files they speak of."""
         with self.view(layer_id) as tree:
             if parent is None:
                 changes = compare_trees(None, tree, self.kernel)

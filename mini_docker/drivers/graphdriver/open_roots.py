@@ -32,10 +32,15 @@ class OpenRoots:
 
     Args:
         background: closes descriptors.
+        before_closing: what a driver does with a root before it goes.
     """
 
-    def __init__(self, background: Background) -> None:
-        self._background = background  # fixed
+    def __init__(
+        self, background: Background, before_closing: Callable[[MountedRoot], None] = lambda root: None
+    ) -> None:
+        # fixed
+        self._background = background
+        self._before_closing = before_closing
         self._changed = threading.Condition()
         # guarded by _changed
         self._hooks: dict[str, _Hook] = {}
@@ -120,8 +125,11 @@ class OpenRoots:
             del self._hooks[layer_id]
             self._closing.add(layer_id)
         try:
-            if hook.root.descriptor >= 0:
-                os.close(hook.root.descriptor)
+            try:
+                self._before_closing(hook.root)
+            finally:
+                if hook.root.descriptor >= 0:
+                    os.close(hook.root.descriptor)
         finally:
             with self._changed:
                 self._closing.discard(layer_id)

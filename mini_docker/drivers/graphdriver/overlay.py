@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from typing import BinaryIO
 from mini_docker.archive import removal
 from mini_docker.archive.attributes import copy_directory_metadata
 from mini_docker.archive.changes import compare_trees, content_bytes
-from mini_docker.archive.directory_cache import DirectoryCache, opened
+from mini_docker.archive.directory_cache import opened
 from mini_docker.archive.overlay_changes import read_upper
 from mini_docker.archive.pack import as_stream, pack_changes
 from mini_docker.archive.unpack import unpack
@@ -34,6 +33,7 @@ from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.backing import backing_file_system
 from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, Change, GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.implied import dress_implied
 from mini_docker.drivers.graphdriver.layer_folders import LINKS, LayerFolders
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.drivers.graphdriver.overlay_mount import (
@@ -262,24 +262,11 @@ class OverlayDriver:
                 layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append
             )
             if implied:
-                self._dress_implied(folder, implied)
+                below = self._folders.parent(layer_id)
+                assert below is not None
+                with self._view(below) as tree:
+                    dress_implied(folder / _DIFF, tree, implied, self._kernel)
             return content_bytes
-
-    def _dress_implied(self, folder: Path, implied: list[bytes]) -> None:
-        """Directories that the archive needed but did not describe get the looks that they have below."""
-        parent = self._folders.parent(folder.name)
-        assert parent is not None
-        with (
-            self._view(parent) as below_root,
-            opened(below_root) as below_descriptor,
-            opened(folder / _DIFF) as diff_descriptor,
-            DirectoryCache(self._kernel, below_descriptor, follow_links=False) as below,
-            DirectoryCache(self._kernel, diff_descriptor, follow_links=False) as diff,
-        ):
-            for path in implied:
-                statuses = (below.lstat(path), diff.lstat(path))  # a later member may have replaced it
-                if all(status is not None and stat.S_ISDIR(status.st_mode) for status in statuses):
-                    copy_directory_metadata(below.open(path), diff.open(path))
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
         with self._compared(layer_id, parent) as (_, changes):

@@ -104,6 +104,8 @@ class GraphDriverLaws:
     driver_class: ClassVar[Any]
     own_names: ClassVar[frozenset[str]] = frozenset({"tmp", "trash", "l"})
     """What a driver may have in its folder that is no layer."""
+    deepest: ClassVar[int] = 128
+    """The most layers that the driver stacks."""
 
     @pytest.fixture
     def root(self) -> Iterator[Path]:
@@ -175,6 +177,7 @@ class GraphDriverLaws:
     def test_a_deep_stack_is_read_through(self, driver: GraphDriver, depth: int) -> None:
         """graphtest's DeepLayerRead: each layer replaces a file and adds one; the top shows all of them."""
         below: str | None = None
+        depth = min(depth, self.deepest)
         for number in range(depth):
             layer(driver, f"layer{number}", below, top=str(number), **{f"file{number}": "x"})
             below = f"layer{number}"
