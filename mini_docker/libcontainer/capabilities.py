@@ -66,6 +66,18 @@ def names(bits: int) -> tuple[str, ...]:
     return tuple(name for place, name in enumerate(CAPABILITIES) if bits >> place & 1)
 
 
+def permitted_capabilities(status: str) -> tuple[str, ...]:
+    """What a process may hand on, from the text of its /proc/PID/status: some machines withhold a few even from root.
+
+    Raises:
+        Invalid: the text has no such line.
+    """
+    for line in status.splitlines():
+        if line.startswith("CapPrm:"):
+            return names(int(line.split()[1], 16))
+    raise Invalid("the process's status does not list its capabilities")
+
+
 def all_capabilities(last_cap: int = LAST_CAP) -> tuple[str, ...]:
     """Every capability of a kernel whose youngest has the number *last_cap*."""
     return CAPABILITIES[: last_cap + 1]

@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mini_docker.errors import Invalid, MiniDockerError
-from mini_docker.libcontainer.capabilities import CAPABILITIES, names
+from mini_docker.errors import Invalid
+from mini_docker.libcontainer.capabilities import CAPABILITIES, permitted_capabilities
 from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec
@@ -63,23 +63,15 @@ def read_bundle(path: str, cgroup: str, kernel: Kernel) -> Bundle:
         raise Invalid(f"JSON specification file {file} not found") from None
     except (ValueError, RecursionError) as error:
         raise Invalid(f"{file}: {error}") from None
-    config = decode_config(document, cgroup, own_capabilities(kernel))
+    config = decode_config(document, cgroup, permitted_capabilities(kernel.read_file("/proc/self/status")))
     rootfs = os.path.realpath(os.path.join(path, config.rootfs))
     if not os.path.isdir(rootfs):
         raise Invalid(f"root.path: rootfs {rootfs} does not exist or is not a directory")
     return Bundle(path, rootfs, config, document)
 
 
-def own_capabilities(kernel: Kernel) -> tuple[str, ...]:
-    """What this process may hand on: some machines withhold a few even from root."""
-    for line in kernel.read_file("/proc/self/status").splitlines():
-        if line.startswith("CapPrm:"):
-            return names(int(line.split()[1], 16))
-    raise MiniDockerError("/proc/self/status does not list our capabilities")
-
-
 def grantable(kernel: Kernel, spec: ContainerSpec) -> tuple[str, ...]:
     """What a process of that container may have: in a user namespace all capabilities, which outside count nothing."""
     if any(namespace.kind == "user" for namespace in spec.namespaces):
         return CAPABILITIES
-    return own_capabilities(kernel)
+    return permitted_capabilities(kernel.read_file("/proc/self/status"))

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,13 @@ class Bench:
             )
         )
         return name
+
+    def with_terminal(self, *args: str, **more: object) -> str:
+        """A created container with a terminal; a driver that gives none skips the test."""
+        try:
+            return self.create(process(*args, terminal=True, **more))
+        except Unsupported as reason:
+            pytest.skip(f"{self.driver.name}: {reason}")
 
     def end(self, container: str, execution: str = "") -> Exited:
         """The next end, which must be this one's."""
@@ -325,7 +332,7 @@ class ExecDriverContract:
         if not bench.driver.walls().limits:
             pytest.skip(f"{bench.driver.name} has no limits")
         limited = Resources(memory_bytes=16 << 20, memory_swap_bytes=16 << 20)
-        name = bench.started("tail", "/dev/zero", resources=limited)
+        name = bench.started("sh", "-c", "hunger=more; while :; do hunger=$hunger$hunger; done", resources=limited)
         ended = bench.end(name)
         assert (ended.exit_code, ended.oom_killed) == (137, True)
 
@@ -346,20 +353,16 @@ class ExecDriverContract:
 
     def test_a_terminal(self, bench: Bench) -> None:
         """`tty` names it, its size is what was asked, and output is raw."""
-        name = bench.create(replace(process("sh", "-c", "tty; stty size"), terminal=True, rows=31, columns=97))
+        name = bench.with_terminal("sh", "-c", "tty; stty size", rows=31, columns=97)
         channel = bench.driver.streams(name, stdin=False)
-        try:
-            bench.driver.start(name)
-        except Unsupported as reason:
-            channel.close()
-            pytest.skip(f"{bench.driver.name}: {reason}")
+        bench.driver.start(name)
         bench.end(name)
         assert read_all(channel) == b"/dev/pts/0\r\n31 97\r\n"
 
     def test_resize_reaches_the_process(self, bench: Bench) -> None:
         """As SIGWINCH and a new size."""
         shell = "trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.05; done"
-        name = bench.create(replace(process("sh", "-c", shell), terminal=True))
+        name = bench.with_terminal("sh", "-c", shell)
         channel = bench.driver.streams(name, stdin=False)
         bench.driver.start(name)
         channel.settimeout(WAIT_SECONDS)
@@ -398,7 +401,6 @@ class ExecDriverContract:
         exited = found[gone].exited
         assert exited is not None
         assert exited.exit_code == 9
-        successor.signal(name, signal.SIGTERM)
         successor.signal(name, signal.SIGKILL)
         assert bench.end(name).exit_code == 137
 
