@@ -35,7 +35,10 @@ PATIENCE_VARIABLE = "MINI_DOCKER_LAB_PATIENCE"
 """A factor for all times, for slow machines."""
 
 NO_TESTS_RAN = 5  # pytest's exit code
-_ROOM = 'ip link set lo up && exec "$@"'
+ROOM = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""A live check's room: links, rules, mounts and processes that are forgotten in it go with it."""
+
+_DOOR = 'ip link set lo up && "$@"; exit $?'  # the shell stays: it reaps what nobody waits for, as process 1 must
 
 
 class Grader:
@@ -131,8 +134,7 @@ class Grader:
             *(["-x"] if self._stop_at_first else []), *tests,
         ]  # fmt: skip
         if check.kind == LIVE:
-            # A room of its own: links, rules and mounts that are forgotten go with it.
-            argv = ["unshare", "--net", "--mount", "sh", "-c", _ROOM, "sh", *argv]
+            argv = [*ROOM, "sh", "-c", _DOOR, "sh", *argv]
         with open(scratch / "output", "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 argv, cwd=self._checkout, env=environment, stdin=subprocess.DEVNULL, stdout=output,
