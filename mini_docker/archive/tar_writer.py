@@ -11,6 +11,9 @@ Source: pax(1) of POSIX.1-2008, "ustar Interchange Format"; GNU tar manual, "PAX
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 from mini_docker.archive.member import Member
 from mini_docker.archive.pax import encode_records, encode_time
 from mini_docker.archive.tar_reader import BLOCK_BYTES, XATTR_KEY
@@ -18,6 +21,9 @@ from mini_docker.archive.tar_reader import BLOCK_BYTES, XATTR_KEY
 END_OF_ARCHIVE = bytes(2 * BLOCK_BYTES)
 
 _SECOND_NS = 1_000_000_000
+# name, mode, uid, gid, size, mtime, checksum, typeflag, linkname, magic and version; the owner's and the group's names
+# (none: numbers alone hold inside a container); devmajor and devminor, prefix
+_USTAR = struct.Struct("100s8s8s8s12s12s8sc100s8s64x16s155s12x")
 
 
 def padding(size: int) -> bytes:
@@ -65,25 +71,22 @@ def encode_header(member: Member) -> bytes:
 
 def _block(member: Member, prefix: bytes, name: bytes, link: bytes, stored: int) -> bytes:
     seconds = member.mtime_ns // _SECOND_NS
-    block = b"".join(
-        (
-            name.ljust(100, b"\0"),
-            b"%07o\0" % member.mode,
-            b"%07o\0" % (member.uid if member.uid < 8**7 else 0),
-            b"%07o\0" % (member.gid if member.gid < 8**7 else 0),
-            b"%011o\0" % (stored if stored < 8**11 else 0),
-            b"%011o\0" % min(max(seconds, 0), 8**11 - 1),
-            b" " * 8,
-            member.kind,
-            link.ljust(100, b"\0"),
-            b"ustar\00000",
-            bytes(64),  # the owner's and the group's names: numbers alone hold inside a container
-            b"%07o\0%07o\0" % member.device,
-            prefix.ljust(155, b"\0"),
-            bytes(12),
-        )
+    block = _USTAR.pack(
+        name,
+        b"%07o" % member.mode,
+        b"%07o" % (member.uid if member.uid < 8**7 else 0),
+        b"%07o" % (member.gid if member.gid < 8**7 else 0),
+        b"%011o" % (stored if stored < 8**11 else 0),
+        b"%011o" % min(max(seconds, 0), 8**11 - 1),
+        b" " * 8,
+        member.kind,
+        link,
+        b"ustar\00000",
+        b"%07o\0%07o" % member.device,
+        prefix,
     )
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    # Adler-32's low half is one plus the sum of the bytes, modulo a prime that a block of ASCII never reaches.
+    return block[:148] + b"%06o\0 " % ((zlib.adler32(block) & 0xFFFF) - 1) + block[156:]
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
