@@ -43,6 +43,15 @@ class IdMap:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeOffset:
+    """How far a clock of the container is ahead of the machine's; *clock* is monotonic or boottime."""
+
+    clock: str
+    seconds: int
+    nanoseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """A mount inside the container, in the order in which they are made.
 
@@ -197,6 +206,7 @@ class ContainerSpec:
     Attributes:
         root_readonly: the root file system is read-only.
         root_propagation: shared, slave, private (default) or unbindable.
+        time_offsets: of the clocks of a new time namespace.
         cgroup: path below the cgroup root, ``docker/<id>``.
         init: run a small init of ours as PID 1, which reaps and forwards signals.
     """
@@ -214,6 +224,7 @@ class ContainerSpec:
     sysctls: dict[str, str] = field(default_factory=dict)
     uid_map: tuple[IdMap, ...] = ()
     gid_map: tuple[IdMap, ...] = ()
+    time_offsets: tuple[TimeOffset, ...] = ()
     cgroup: str = ""
     resources: Resources = Resources()
     init: bool = False

@@ -64,7 +64,7 @@ class Birth:
     Attributes:
         spec: what the container is.
         root: descriptor of its root mount, or -1; then *root_path* says where it lies on the host.
-        stage: an existing empty directory of the host, for the pivot.
+        stage: an existing directory of the host, for the pivot; root of a user namespace must get there, too.
         gate: descriptor of a listening socket, or -1. A parked init turns to it, away from the parent that bore it:
             who connects is its parent from then on, and may come much later.
         before_pivot: called with all namespaces made and the host's files still in sight.
@@ -151,6 +151,9 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
         os.close(descriptor)
     if plan.init_unshares:
         kernel.unshare(plan.init_unshares)
+    for offset in spec.time_offsets:
+        # Before anybody lives in the new time namespace, which this process enters at its exec.
+        kernel.write_file("/proc/self/timens_offsets", f"{offset.clock} {offset.seconds} {offset.nanoseconds}")
     if spec.hostname:
         kernel.sethostname(spec.hostname)
     if spec.domainname:

@@ -59,4 +59,6 @@ def plan(spec: ContainerSpec) -> NamespacePlan:
             clone_flags |= flag
     if (spec.uid_map or spec.gid_map) and not clone_flags & c.CLONE_NEWUSER:
         raise Invalid("id maps need a new user namespace")
+    if spec.time_offsets and not init_unshares & c.CLONE_NEWTIME:
+        raise Invalid("time offsets need a new time namespace")
     return NamespacePlan(clone_flags, tuple(parent_joins), tuple(init_joins), init_unshares)

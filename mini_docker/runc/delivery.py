@@ -73,7 +73,7 @@ class Delivery:
             replace(spec, process=replace(spec.process, seccomp=None)),
             root=-1,
             root_path=self._bundle.rootfs,
-            stage=self._folder.make_stage(),
+            stage=self._bundle.rootfs,  # a folder that root of a user namespace gets to; ours it must not
             terms=terms,
             gate=gate,
         )

@@ -25,6 +25,7 @@ from mini_docker.libcontainer.config import (
     Namespace,
     ProcessSpec,
     Rlimit,
+    TimeOffset,
 )
 from mini_docker.libcontainer.mount_options import PROPAGATION, is_bind
 from mini_docker.runc.hooks import Hooks, decode_hooks
@@ -96,7 +97,7 @@ def decode_config(document: Any, cgroup: str, grantable: Iterable[str] = CAPABIL
             where.need(name).complain("cannot be set without a UTS namespace of the container's own")
     maps = _id_maps(linux, "uidMappings"), _id_maps(linux, "gidMappings")
     _check_user_namespace(linux, namespaces, maps)
-    for name in ("intelRdt", "personality", "timeOffsets"):
+    for name in ("intelRdt", "personality"):
         _refuse(linux, name)
     rootfs = root.need("root")
     propagation = linux.get("rootfsPropagation")
@@ -116,6 +117,7 @@ def decode_config(document: Any, cgroup: str, grantable: Iterable[str] = CAPABIL
         sysctls=_sysctls(linux, kinds),
         uid_map=maps[0],
         gid_map=maps[1],
+        time_offsets=_time_offsets(linux, namespaces),
         cgroup=_cgroup(linux, cgroup),
         resources=decode_resources(linux.get("resources") or Node({}, "linux.resources")),
         mount_label=linux.text_of("mountLabel"),
@@ -204,6 +206,17 @@ def _check_user_namespace(
         linux.complain("a new user namespace needs uidMappings and gidMappings")
     if any(maps) and not any(namespace.kind == "user" for namespace in namespaces):
         linux.complain("uidMappings and gidMappings need a user namespace")
+
+
+def _time_offsets(linux: Node, namespaces: tuple[Namespace, ...]) -> tuple[TimeOffset, ...]:
+    offsets = []
+    for clock, node in linux.fields("timeOffsets").items():
+        if clock not in ("monotonic", "boottime"):
+            node.complain("the clocks of a time namespace are monotonic and boottime")
+        if Namespace("time") not in namespaces:
+            node.complain("needs a new time namespace")
+        offsets.append(TimeOffset(clock, node.integer_of("secs"), node.integer_of("nanosecs", 0, 0, 10**9 - 1)))
+    return tuple(offsets)
 
 
 def _mount(node: Node, warnings: list[str]) -> Mount:

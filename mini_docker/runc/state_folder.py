@@ -4,7 +4,6 @@
 
     <root>/<id>/              locked (flock) by a command that changes the container
         state.json            replaced atomically
-        stage/                empty: where init attaches its root before it pivots
         gate                  while init is parked: the socket at which it waits to be started
 
 It knows files, not containers. Source: runc's ``--root`` is laid out alike.
@@ -100,18 +99,12 @@ class StateFolder:
     def remove(self) -> None:
         """Give the id back."""
         for name in os.listdir(self.path):
-            remove = os.rmdir if name == "stage" else os.unlink
-            remove(self._inside(name))
+            os.unlink(self._inside(name))
         os.rmdir(self.path)
 
     def exists(self) -> bool:
         """Whether the id is taken."""
         return os.path.isdir(self.path)
-
-    def make_stage(self) -> str:
-        """An empty folder of the host, for init's pivot; nothing is ever seen in it from outside."""
-        os.mkdir(self._inside("stage"))
-        return self._inside("stage")
 
     # the gate
     def open_gate(self) -> socket.socket:

@@ -133,11 +133,14 @@ def test_podman(tmp_path: Path, busybox_root: Path) -> None:
         "--events-backend", "file", "--storage-driver", "vfs", "run", "--rm", "--network", "none",
         "--cgroup-parent", "/mini-docker-podman",
     )  # fmt: skip
-    done = call(*words, "--rootfs", str(busybox_root), "sh", "-c", "echo out; exit 6")
-    assert (done.returncode, done.stdout) == (6, b"out\n")
-    done = call(*words, "--tmpfs", "/etc", "--user", "1000", "--rootfs", str(busybox_root), "id", "-u")
-    assert (done.returncode, done.stdout) == (0, b"1000\n")
-    remove_cgroup("mini-docker-podman")
+    try:
+        one = call(*words, "--rootfs", str(busybox_root), "sh", "-c", "echo out; exit 6")
+        two = call(*words, "--tmpfs", "/etc", "--user", "1000", "--rootfs", str(busybox_root), "id", "-u")
+    finally:
+        remove_cgroup("mini-docker-podman")
+    # A warning of a limit that this machine cannot give may stand before it.
+    assert (one.returncode, one.stdout.splitlines()[-1:]) == (6, [b"out"]), one.stdout
+    assert (two.returncode, two.stdout.splitlines()[-1:]) == (0, [b"1000"]), two.stdout
 
 
 def remove_cgroup(name: str) -> None:

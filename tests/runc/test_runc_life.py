@@ -328,3 +328,39 @@ def test_tmpfs_begins_with_what_it_covers(mini_runc: RuncBench) -> None:
     before = (mini_runc.rootfs / "etc/passwd").read_text()
     assert mini_runc.run(config).stdout.startswith(b"root:x:0:0")
     assert (mini_runc.rootfs / "etc/passwd").read_text() == before
+
+
+def test_a_user_namespace(mini_runc: RuncBench) -> None:
+    """Root inside is nobody outside: its files, its processes and its powers are those of the mapped user."""
+    shell = "id -u; cat /proc/self/uid_map; echo x > /dev/null; touch /tmp/v/mine; sleep 1000"
+    config = mini_runc.config("sh", "-c", shell)
+    config["linux"]["namespaces"].append({"type": "user"})
+    maps = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    config["linux"].update(uidMappings=maps, gidMappings=maps)
+    volume = mini_runc.folder / "volume"
+    volume.mkdir()
+    os.chown(volume, 100000, 100000)
+    for folder in (mini_runc.folder, *mini_runc.folder.parents[:1], mini_runc.rootfs, *mini_runc.rootfs.parents[:2]):
+        folder.chmod(0o755)
+    config["mounts"].append({"destination": "/tmp/v", "type": "bind", "source": str(volume), "options": ["rbind"]})
+    id_ = mini_runc.create(config)
+    mini_runc.good("start", id_)
+    deadline = time.monotonic() + SECONDS
+    while not (volume / "mine").exists():
+        assert time.monotonic() < deadline, mini_runc.output(id_)
+    assert (volume / "mine").stat().st_uid == 100000
+    status = Path(f"/proc/{mini_runc.state(id_)['pid']}/status").read_text()
+    assert "Uid:\t100000\t100000" in status
+    assert mini_runc.good("exec", id_, "id", "-u") == b"0\n"
+    mini_runc.good("delete", "--force", id_)
+    assert mini_runc.output(id_).split() == ["0", "0", "100000", "1000"]
+
+
+def test_a_time_namespace(mini_runc: RuncBench) -> None:
+    """The container's clock since boot may be ahead of the machine's, as after a migration."""
+    config = mini_runc.config("cat", "/proc/uptime")
+    config["linux"]["namespaces"].append({"type": "time"})
+    config["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000}}
+    uptime = float(mini_runc.run(config).stdout.split()[0])
+    here = float(Path("/proc/uptime").read_text().split()[0])
+    assert uptime == pytest.approx(here + 1000000, abs=60)
