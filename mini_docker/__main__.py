@@ -6,6 +6,7 @@ a few milliseconds because it never loads the daemon.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -43,6 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         The exit code.
     """
     program, rest = program_of(sys.argv[1:] if argv is None else argv)
+    if "MINI_DOCKER_OVERLAY" in os.environ and program != "lab":
+        from mini_docker.launcher import install_overlay
+
+        install_overlay()
     module, _, function = PROGRAMS.get(program, "mini_docker.client:main").partition(":")
     code: int = getattr(import_module(module), function)(rest)
     return code

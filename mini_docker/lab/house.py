@@ -52,9 +52,7 @@ class House:
             )  # fmt: skip
         try:
             self._await_daemon()
-            subprocess.run(
-                self._argv("import", "-", "busybox"), input=busybox_archive(), check=True, capture_output=True
-            )
+            self._import_busybox()
         except BaseException:
             self._close()
             raise
@@ -87,6 +85,13 @@ class House:
 
     def _argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "mini_docker", "-H", self._host, *words]
+
+    def _import_busybox(self) -> None:
+        done = subprocess.run(
+            self._argv("import", "-", "busybox"), input=busybox_archive(), capture_output=True, check=False
+        )
+        if done.returncode:
+            raise Unavailable(f"the daemon took no image: {done.stderr.decode(errors='replace')}\n{self.log()}")
 
     def _await_daemon(self) -> None:
         assert self._daemon is not None

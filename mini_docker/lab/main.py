@@ -61,6 +61,10 @@ def main(argv: list[str]) -> int:
         return Verdict.ENVIRONMENT.value
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`… | head`): leave as quietly as SIGPIPE would.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:

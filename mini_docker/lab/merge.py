@@ -69,7 +69,7 @@ def merge(reference: Source, layers: Sequence[Source], blanks_fall_through: bool
             if name in merger.mine:
                 _insert_call(probe, name, function)
     code = compile(tree, reference.path, "exec", dont_inherit=True)
-    return Merged(_sign(code, merger.mine, ""), merger.mine, tuple(merger.blank))
+    return Merged(_sign(code, merger.places | merger.mine, ""), merger.mine, tuple(merger.blank))
 
 
 def functions(tree: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple[str, Function]]:
@@ -104,6 +104,7 @@ class _Merger:
         self._reference = dict(_dumped(reference.body, ""))
         self.path = ""
         self.mine: dict[str, str] = {}
+        self.places: dict[str, str] = {}  # of what is mine, and of what stays blank
         self.blank: list[str] = []
 
     def body(self, below: Sequence[ast.stmt], above: Sequence[ast.stmt], prefix: str) -> list[ast.stmt]:
@@ -144,6 +145,7 @@ class _Merger:
             self.blank.append(name)
             if self._blanks_fall_through or name in self.mine:
                 return below
+            self.places[name] = self.path
             return above
         if unchanged and name in self.mine:
             return below  # this layer merely quotes the reference, and a layer below it says something of its own

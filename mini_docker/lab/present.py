@@ -9,9 +9,12 @@ import ast
 import errno
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 
 from mini_docker.lab.lab import Lab
+from mini_docker.lab.merge import NOT_WRITTEN
 from mini_docker.lab.verdict import CheckResult, Failure, LabResult, Verdict
 
 HEADS = {
@@ -22,7 +25,9 @@ HEADS = {
     Verdict.TIMEOUT: "TIMEOUT",
 }
 SHOWN_FAILURES = 3
+EXAMPLE_HEADS = ("Falsifying example: ", "Failing test case: ")  # of hypothesis, older and newer
 _SHOWN_LINES = 12
+_DRAW = re.compile(r"Draw \d+(?: \([^)]*\))?: (.*)")
 
 ERRNO_SENTENCES = {
     "EPERM": "the kernel knows the call and will not do it for you: a capability is missing",
@@ -49,12 +54,17 @@ def check_lines(result: CheckResult) -> Iterator[str]:
     yield f"[{head}] {result.name} ({result.kind}, {count}, {result.seconds:.1f} s)"
     if result.reason:
         yield from (f"    {line}" for line in result.reason.splitlines())
-    for failure in result.failures[:SHOWN_FAILURES]:
+    waiting = Counter(_unwritten(failure) for failure in result.failures)
+    for name, laws in waiting.items():
+        if name:
+            yield f"    {laws} law{'s wait' if laws > 1 else ' waits'} for {name}, which is not written yet"
+    failures = [failure for failure in result.failures if not _unwritten(failure)]
+    for failure in failures[:SHOWN_FAILURES]:
         yield ""
         yield from (f"    {line}" if line else "" for line in failure_lines(failure))
-    if len(result.failures) > SHOWN_FAILURES:
+    if len(failures) > SHOWN_FAILURES:
         yield ""
-        more = [_short(failure) for failure in result.failures[SHOWN_FAILURES:]]
+        more = [_short(failure) for failure in failures[SHOWN_FAILURES:]]
         yield f"    and {len(more)} more: {', '.join(more)}"
 
 
@@ -68,8 +78,8 @@ def failure_lines(failure: Failure) -> Iterator[str]:
         yield f"yours:  {where}: {frame.code.partition(chr(10))[0]}"
     first, *rest = failure.compared or (failure.error,)
     yield f"found:  {first}"
-    shown = [line for line in rest if line.strip() and not line.startswith(("Falsifying", "Explanation"))]
-    yield from (f"        {line}" for line in shown[:_SHOWN_LINES])
+    shown = takewhile(lambda line: not line.startswith(EXAMPLE_HEADS), (line for line in rest if line.strip()))
+    yield from (f"        {line}" for line in islice(shown, _SHOWN_LINES))
     explained = explain_errno(failure.error)
     if explained:
         yield f"errno:  {explained}"
@@ -89,23 +99,41 @@ def explain_errno(error: str) -> str:
 def example_lines(note: str) -> Iterator[str]:
     """Hypothesis' smallest example, as a tree.
 
-    Arguments become branches, nested values branches of these; a state machine's steps become a numbered list.
+    A test's arguments become branches, nested values branches of these; a state machine's steps become a numbered list,
+    with what was drawn for each step as its branches.
     """
-    code = "\n".join(line for line in note.splitlines() if not line.endswith(":") and not line.startswith("Falsifying"))
-    head = re.search(r"Falsifying example: (.*)", note, re.DOTALL)
-    if head:
-        code = head.group(1).split("\nExplanation")[0]
+    lines = note.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith(EXAMPLE_HEADS)), -1)
+    # The head's own line has the call, or stands for a machine's, whose steps follow.
+    head = lines[start].partition(": ")[2] if start >= 0 else ""
+    body = takewhile(lambda line: line.strip() and not line.startswith("Explanation"), lines[start + 1 :])
+    code: list[str] = []
+    draws: dict[int, list[str]] = {}
+    for line in (head, *body):
+        drawn = _DRAW.match(line)
+        if drawn:
+            draws.setdefault(len(code) + 1, []).append(drawn[1].partition("  # ")[0])
+        elif not line.startswith(("<", "#")):
+            code.append(line)
     try:
-        tree = ast.parse(_dedent(code))
+        tree = ast.parse("\n".join(code))
     except SyntaxError:
-        yield from note.splitlines()
+        yield from lines[max(start, 0) :]
         return
-    steps = [statement for statement in tree.body if isinstance(statement, ast.Expr | ast.Assign)]
-    if len(steps) == 1 and isinstance(steps[0], ast.Expr) and isinstance(steps[0].value, ast.Call):
+    steps = [step for step in tree.body if not _is_bookkeeping(step)]
+    if len(steps) == 1 and isinstance(steps[0], ast.Expr) and isinstance(steps[0].value, ast.Call) and not draws:
         yield from _call_tree(steps[0].value)
         return
     for number, step in enumerate(steps, 1):
-        yield f"{number:>2}. {ast.unparse(step)}"
+        yield f"{number:>2}. {ast.unparse(step).removeprefix('state.')}"
+        yield from (f"    └─ drew {drawn}" for drawn in draws.get(step.lineno, []))
+    yield from (f"    └─ drew {drawn}" for line, listed in draws.items() if line > len(code) for drawn in listed)
+
+
+def _is_bookkeeping(step: ast.stmt) -> bool:
+    """``state = Machine()`` and ``state.teardown()`` begin and end every story, and tell nothing."""
+    text = ast.unparse(step)
+    return text == "state.teardown()" or (text.startswith("state = ") and text.endswith("()"))
 
 
 def _call_tree(call: ast.Call) -> Iterator[str]:
@@ -139,8 +167,10 @@ def _outline(value: ast.expr) -> str:
     return f"{ast.unparse(value.func)}(…)" if isinstance(value, ast.Call) else type(value).__name__.lower()
 
 
-def _dedent(code: str) -> str:
-    return "\n".join(line.rstrip() for line in code.strip().splitlines() if not line.strip().startswith("#"))
+def _unwritten(failure: Failure) -> str:
+    """The function that the failure waits for; empty when it is about something else."""
+    _, found, name = failure.error.partition(f"NotImplementedError: {NOT_WRITTEN}")
+    return name.split()[0] if found else ""
 
 
 def summary_lines(lab: Lab, result: LabResult) -> Iterator[str]:

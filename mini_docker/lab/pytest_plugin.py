@@ -6,8 +6,10 @@ are the lines that this module writes, one JSON object a test.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ OVERLAY_VARIABLE = "MINI_DOCKER_OVERLAY"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lay the overlay, and take the results' file."""
+    pytest.register_assert_rewrite("tests")  # suites that several tests share compare as clearly as tests do
     if os.environ.get(OVERLAY_VARIABLE):
         overlay.install(os.environ[OVERLAY_VARIABLE])
     config.pluginmanager.register(Protocol(Path(os.environ[RESULTS_VARIABLE])), "mini-docker-lab")
@@ -44,7 +47,7 @@ class Protocol:
                 test=item.nodeid,
                 when=report.when,
                 outcome=report.outcome,
-                law=_first_paragraph(getattr(getattr(item, "obj", None), "__doc__", None)),
+                law=_law(item),
                 **(_skipped(report) if report.skipped else _failure(report, call)),
             )
         return report  # type: ignore[return-value]
@@ -72,7 +75,9 @@ def _failure(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> dict[str,
     text = str(report.longrepr)
     return {
         "error": f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__,
-        "compared": [line[1:].removeprefix("  ") for line in text.splitlines() if line.startswith("E ")],
+        "compared": textwrap.dedent(
+            "\n".join(line[1:] for line in text.splitlines() if line.startswith("E "))
+        ).splitlines(),
         "example": "\n".join(getattr(failure, "__notes__", [])),
         "frames": [
             [str(entry.path), entry.lineno + 1, entry.name, str(entry.statement).strip()]
@@ -82,8 +87,23 @@ def _failure(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> dict[str,
     }
 
 
-def _first_paragraph(docstring: str | None) -> str:
+def _law(item: pytest.Item) -> str:
+    """The first paragraph of the test's docstring; a state machine's is its class's."""
+    docstring = (
+        inspect.getdoc(getattr(item, "obj", None)) if not _machines(item) else inspect.getdoc(_machines(item)[0])
+    )
     return " ".join((docstring or "").split("\n\n")[0].split())
+
+
+def _machines(item: pytest.Item) -> list[type]:
+    """The state machines behind a test: hypothesis makes of one called X a test case called X.TestCase."""
+    cls, module = getattr(item, "cls", None), getattr(item, "module", None)
+    names = [
+        base.__qualname__.removesuffix(".TestCase")
+        for base in (cls.__mro__ if cls else ())
+        if base.__qualname__.endswith(".TestCase")
+    ]
+    return [machine for name in names if isinstance(machine := getattr(module, name, None), type)]
 
 
 def _last_line(text: str) -> str:
