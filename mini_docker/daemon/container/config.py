@@ -18,6 +18,7 @@ from typing import Any
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.host_config import HostConfig
+from mini_docker.daemon.container.links import parse_link
 from mini_docker.errors import Invalid
 
 _PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?\Z", re.ASCII)
@@ -168,6 +169,16 @@ class EndpointConfig:
     mac_address: str = ""
     driver_opts: Mapping[str, str] = field(default_factory=dict)
 
+    def check(self) -> EndpointConfig:
+        """Itself, if it can be granted as far as that can be known without the network.
+
+        Raises:
+            Invalid: a link that is none.
+        """
+        for link in self.links:
+            parse_link(link)
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkingConfig:
@@ -201,11 +212,11 @@ class CreateOrder:
             raise Invalid("Config cannot be empty in order to create a container")
         if not isinstance(data, dict):
             raise Invalid(f"the request's body must be an object, not {type(data).__name__}")
-        return cls(
-            ContainerConfig.from_json(data),
-            HostConfig.from_json(data.get("HostConfig") or {}),
-            api_json.decode(NetworkingConfig, data.get("NetworkingConfig") or {}, "NetworkingConfig"),
-        )
+        networking = api_json.decode(NetworkingConfig, data.get("NetworkingConfig") or {}, "NetworkingConfig")
+        for wish in networking.endpoints_config.values():
+            if wish is not None:
+                wish.check()
+        return cls(ContainerConfig.from_json(data), HostConfig.from_json(data.get("HostConfig") or {}), networking)
 
 
 def _check_word(word: str) -> None:

@@ -81,7 +81,8 @@ def parse_link(word: str) -> tuple[str, str]:
         Invalid: anything else.
     """
     parts = word.split(":")
-    if len(parts) > 2 or not all(parts):
-        raise Invalid(f"bad format for links: {word}")
     # A stored link is written /other:/container/alias.
-    return parts[0].lstrip("/"), parts[-1].rpartition("/")[2]
+    other, alias = parts[0].lstrip("/"), parts[-1].rpartition("/")[2]
+    if len(parts) > 2 or not other or not alias:
+        raise Invalid(f"bad format for links: {word}")
+    return other, alias

@@ -122,6 +122,8 @@ class Create:
         SecurityOptions.parse(host.security_opt)
         normalize_capabilities((*host.cap_add, *host.cap_drop))
         port_bindings(config, host)
+        for link in host.links:
+            parse_link(link)
         if host.log_config.type not in ("json-file", "none"):
             raise Invalid(f"logger: no log driver named '{host.log_config.type}' is registered")
         host.log_config.limits()

@@ -169,7 +169,7 @@ class ConnectRequest:
         body: dict[str, Any] = json_body(job)
         if not body.get("Container"):
             raise Invalid(f"{job.name}: a container must be named")
-        wish = api_json.decode(EndpointConfig, body.get("EndpointConfig") or {})
+        wish = api_json.decode(EndpointConfig, body.get("EndpointConfig") or {}).check()
         return cls(argument(job, 0, "a network"), str(body["Container"]), wish, bool(body.get("Force")))
 
 

@@ -94,6 +94,7 @@ def _exactly(stream: socket.socket, size: int) -> bytes:
 class _Client:
     """A container that is served. *waiting* is guarded by the server's lock."""
 
+    id: str
     sockets: DnsSockets
     names: Names
     upstream: tuple[Address, ...]
@@ -127,7 +128,7 @@ class DnsServer:
             upstream: resolvers for everything else, in the order in which to ask; empty on a network without a way out.
         """
         self.remove(id)
-        client = _Client(sockets, names, tuple(upstream))
+        client = _Client(id, sockets, names, tuple(upstream))
         with self._lock:
             self._clients[id] = client
             self._selector.register(sockets.datagrams, selectors.EVENT_READ, client)
@@ -175,6 +176,10 @@ class DnsServer:
                         self._give(client, connection.close, self._conversation, client, connection)
                 except OSError:
                     continue  # gone between the look and the call, or removed meanwhile
+                except Exception:
+                    # Containers choose what is asked, and their users what they are called: whatever one of them
+                    # can break in here, the others must not lose their name server for it.
+                    log.exception("a question of container %s got no answer", client.id)
 
     def _datagram(self, client: _Client) -> None:
         message, asker = client.sockets.datagrams.recvfrom(MESSAGE_BYTES)
@@ -225,6 +230,8 @@ class DnsServer:
             work(*arguments)
         except OSError as error:
             log.debug("a DNS client went away: %s", error)
+        except Exception:
+            log.exception("a question of container %s got no answer", client.id)
         finally:
             with self._lock:
                 client.waiting -= 1

@@ -95,7 +95,7 @@ def test_link_variables() -> None:
     assert env[0] == "MY_DB_PORT=tcp://10.0.0.5:5432" and "MY_DB_NAME=/web/my-db" in env
     assert "MY_DB_PORT_53_UDP_PROTO=udp" in env and env[-1] == "MY_DB_ENV_V=1"
     assert parse_link("db") == ("db", "db") and parse_link("/db:/web/x") == ("db", "x")
-    for word in ("", "a:b:c", ":x", "x:"):
+    for word in ("", "a:b:c", ":x", "x:", "/", "x:/y/"):
         with pytest.raises(Invalid, match="bad format for links"):
             parse_link(word)
 

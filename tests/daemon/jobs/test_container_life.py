@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import pytest
 
@@ -276,3 +277,20 @@ def _until(condition: object) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never came to pass")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"HostConfig": {"Links": ["a:b:c"]}},
+        {
+            "HostConfig": {"NetworkMode": "mine"},
+            "NetworkingConfig": {"EndpointsConfig": {"mine": {"Links": ["a:b:c"]}}},
+        },
+    ],
+)
+def test_a_bad_link_is_refused_before_anything_is_made(house: FakeHouse, order: dict[str, Any]) -> None:
+    """Of the default bridge or of a network of the user's: checked when the order is read."""
+    with pytest.raises(Invalid, match="bad format for links: a:b:c"):
+        house.run("create", body={"Image": "busybox", "Cmd": ["sleep"], **order})
+    assert house.actions() == []

@@ -332,3 +332,13 @@ def test_networks_survive_the_daemon(house: House, tmp_path: Path) -> None:
     assert (tmp_path / "networks" / "broken.json").exists()
     again.run("network_delete", "n1")
     assert len(list((tmp_path / "networks").glob("*.json"))) == 4
+
+
+@pytest.mark.parametrize("link", ["a:b:c", ":b", "a:", "/", "a:/b/"])
+def test_a_link_that_is_none_is_refused_at_the_border(house: House, link: str) -> None:
+    """Not stored: the name server would stumble over it at each question of that container."""
+    house.run("network_create", body={"Name": "n1"})
+    container = house.container("web")
+    with pytest.raises(Invalid, match="bad format for links"):
+        house.run("network_connect", "n1", body={"Container": "web", "EndpointConfig": {"Links": [link]}})
+    assert "n1" not in container.attachments

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_docker.drivers.networkdriver.contract import Address
-from mini_docker.drivers.networkdriver.dns import DnsServer
+from mini_docker.drivers.networkdriver.dns import DnsServer, receive_framed, send_framed
 from mini_docker.drivers.networkdriver.dns_message import address_of_reverse_name, answer_locally, for_datagram
-from mini_docker.linux.dns_sockets import open_dns_sockets
+from mini_docker.linux.dns_sockets import DnsSockets, open_dns_sockets
 from tests.drivers.networkdriver.namespaces import Namespace, private_host
 
 KNOWN = {"web": ["10.0.0.2"], "both": ["10.0.0.3", "fd00::3"], "many": [f"10.0.1.{n}" for n in range(250)]}
@@ -133,6 +133,51 @@ def container(upstream: Upstream) -> Iterator[Namespace]:
 def dig(namespace: Namespace, *words: str) -> list[str]:
     """What dig prints in short."""
     return namespace.run("dig", "+short", "+tries=1", "+time=5", "@127.0.0.11", *words).splitlines()
+
+
+class BrokenNames(FixedNames):
+    """A container that can be told nothing: looking anything up fails, in a way that nobody thought of."""
+
+    def addresses(self, name: str) -> Sequence[Address] | None:
+        """No."""
+        raise LookupError("this house has fallen in")
+
+
+def loopback_sockets() -> DnsSockets:
+    """As a container's, on this machine's loopback."""
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    return DnsSockets(datagrams, socket.create_server(("127.0.0.1", 0)))
+
+
+@pytest.mark.parametrize("transport", ["datagram", "stream"])
+def test_one_container_cannot_end_the_service_of_all(
+    upstream: Upstream, transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails while one container is answered is logged, and the others are answered as before."""
+    server = DnsServer(upstream.ask)
+    broken, sound = loopback_sockets(), loopback_sockets()
+    places = broken.datagrams.getsockname(), sound.datagrams.getsockname()
+    doors = broken.streams.getsockname(), sound.streams.getsockname()
+    server.add("broken", broken, BrokenNames(), [UPSTREAM])
+    server.add("sound", sound, FixedNames(), [UPSTREAM])
+    question = DNSRecord.question("web").pack()
+    try:
+        if transport == "datagram":
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                asker.settimeout(10)
+                for place in (places[0], places[1]):  # one thread reads both, in turn
+                    asker.sendto(question, place)
+                answer = asker.recv(512)
+        else:
+            for door in doors:
+                with socket.create_connection(door, 10) as asker:
+                    send_framed(asker, question)
+                    answer = receive_framed(asker)
+        assert str(DNSRecord.parse(answer).rr[0].rdata) == "10.0.0.2"
+    finally:
+        server.close()
+    assert "a question of container broken got no answer" in caplog.text
 
 
 live = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
