@@ -119,6 +119,7 @@ class Daemon:
         self._restored = threading.Event()
         self._exits = ThreadPoolExecutor(EXIT_WORKERS, "exit")
         with_.exec_driver.on_exit(self._on_exit)
+        with_.exec_driver.on_oom(self._on_oom)
         with_.exec_driver.on_lost(self._on_lost)
 
     # -- the handlers -------------------------------------------------------------------------------
@@ -245,6 +246,14 @@ class Daemon:
                 self._exits.submit(self._run, job)
         else:
             self._exits.submit(self._run, ExitRequest.job(self._engine, exited))
+
+    def _on_oom(self, container_id: str) -> None:
+        """The kernel killed in a container for want of memory. It may live on, as far as its init was spared."""
+        container = self._with.containers.find(container_id)
+        if container is not None:
+            job = self._engine.job("log", "oom", container.id, container.config.image)
+            job.env.set_json("attributes", {"name": container.name} | dict(container.config.labels))
+            self._exits.submit(self._run, job)
 
     def _on_lost(self, lost: Sequence[str]) -> None:
         """The process that held these containers died, and they with it."""

@@ -18,6 +18,7 @@ import struct
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
+from mini_docker.errors import Unsupported
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 
@@ -185,7 +186,9 @@ class LinuxKernel:
 
     def __init__(self) -> None:
         machine = os.uname().machine
-        self._numbers = _NUMBERS.get(machine, _NUMBERS["x86_64"]) | _COMMON
+        if machine not in _NUMBERS:
+            raise Unsupported(f"system call numbers are written here for {', '.join(_NUMBERS)}, not for {machine}")
+        self._numbers = _NUMBERS[machine] | _COMMON
         # PyDLL keeps the GIL during the call: a child of clone3 must own it, and most calls are
         # shorter than giving it up would take.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall

@@ -6,6 +6,7 @@ It knows the protocol's verbs; what the answers mean for containers is the exec 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mini_docker import launcher
-from mini_docker.errors import Unavailable
+from mini_docker.errors import MiniDockerError, Unavailable
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.protocol import Frame, FrameReader
 
-START_SECONDS = 20.0
+RETRY_SECONDS = 1.0
+"""Between two tries to find or start a supervisor, when the last one died and no new one starts."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Reply:
 class SupervisorClient:
     """Asks on as many connections as there are askers at once; events arrive in a thread of their own.
 
-    *Guarded by the lock*: idle connections, whether it is closed.
+    *Guarded by the lock*: idle connections, and that it closes once.
 
     Args:
         run: the run folder that the supervisor's socket is in.
@@ -48,7 +52,7 @@ class SupervisorClient:
         self._on_lost = on_lost
         self._lock = threading.Lock()
         self._idle: list[_Channel] = []
-        self._closed = False
+        self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._events: _Channel | None = None
 
@@ -78,9 +82,9 @@ class SupervisorClient:
     def close(self) -> None:
         """Let go; the supervisor keeps its containers, or ends at once when it has none."""
         with self._lock:
-            if self._closed:
+            if self._closing.is_set():
                 return
-            self._closed = True
+            self._closing.set()
         if self._events is not None:
             with contextlib.suppress(Unavailable):
                 self.ask("leave")
@@ -101,7 +105,7 @@ class SupervisorClient:
             channel.close()
             raise
         with self._lock:
-            if not self._closed:
+            if not self._closing.is_set():
                 self._idle.append(channel)
                 return
         channel.close()
@@ -147,21 +151,40 @@ class SupervisorClient:
         while True:
             frame = events.read_event()
             if frame is not None:
-                self._on_event(frame)
+                self._tell(self._on_event, frame)
                 continue
             events.close()
-            with self._lock:
-                if self._closed:
-                    return
-                stale, self._idle = self._idle, []
-            for channel in stale:
-                channel.close()
-            if self._process is not None:
-                self._process.wait()
-            events = self._connect_or_start()
-            events.ask({"verb": "subscribe"})
-            self._events = events
-            self._on_lost()
+            successor = self._reconnect()
+            if successor is None:
+                return
+            self._events = events = successor
+            self._tell(self._on_lost)
+
+    def _reconnect(self) -> _Channel | None:
+        """A supervisor's events again, as soon as there is one; None when the daemon lets go."""
+        with self._lock:
+            stale, self._idle = self._idle, []
+        for channel in stale:
+            channel.close()
+        if self._process is not None:
+            self._process.wait()
+        while not self._closing.is_set():
+            try:
+                events = self._connect_or_start()
+                events.ask({"verb": "subscribe"})
+                return events
+            except MiniDockerError as error:
+                log.error("no supervisor, no containers: %s", error)
+                self._closing.wait(RETRY_SECONDS)
+        return None
+
+    @staticmethod
+    def _tell(listener: Callable[..., None], *words: Frame) -> None:
+        """A listener's mistake must not make the daemon deaf for all that comes after."""
+        try:
+            listener(*words)
+        except Exception:
+            log.exception("a listener of the supervisor's events failed")
 
 
 class _Channel:

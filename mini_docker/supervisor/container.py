@@ -5,13 +5,12 @@ It knows descriptors and processes; limits, networks and names are the daemon's.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from mini_docker.libcontainer.cgroups.oom import OomWatch
 from mini_docker.libcontainer.config import ContainerSpec
 from mini_docker.supervisor.connection import Connection
 from mini_docker.supervisor.loop import HANGUP, Loop
@@ -20,25 +19,25 @@ from mini_docker.supervisor.process import HeldProcess, Stage
 
 @dataclass(slots=True)
 class HeldContainer:
-    """*Fixed*: ``id``, ``spec``, ``init``, ``root``, ``record``; the rest is the loop's alone to change.
+    """*Fixed*: ``id``, ``spec``, ``init``, ``root``; the rest is the loop's alone to change.
 
     Attributes:
         root: descriptor of the root mount, ours; -1 when it lies at a host path. It is kept until
             the container is deleted: for the next daemon, and because the last close of an
             overlay may have to wait for the disk, which nobody should feel at an exit.
         deleted_by: who waits to hear that nothing is left of it.
-        record: file in the run folder that keeps the ending for a daemon that was not there.
+        oom_watch: moves when the kernel killed for want of memory; only a limited container has one.
     """
 
     id: str
     spec: ContainerSpec
     init: HeldProcess
     root: int
-    record: Path
     execs: dict[str, HeldProcess] = field(default_factory=dict)
     bells: list[LogBell] = field(default_factory=list)
     oom_killed: bool = False
     deleted_by: list[Connection] = field(default_factory=list)
+    oom_watch: OomWatch | None = None
 
     @property
     def started(self) -> bool:
@@ -51,9 +50,8 @@ class HeldContainer:
             bell.ring()
 
     def ended(self, oom_killed: bool) -> dict[str, Any]:
-        """Record init's ending in the run folder and return it as an event."""
+        """Init ended: nothing more will be logged. Returns the event."""
         self.oom_killed = oom_killed
-        self.record.write_text(json.dumps(ending_event(self, "")))
         for bell in list(self.bells):
             bell.close()
         return ending_event(self, "")
@@ -80,7 +78,6 @@ class HeldContainer:
             process.release()
         if self.root >= 0:
             os.close(self.root)
-        self.record.unlink(missing_ok=True)
 
 
 def ending_event(container: HeldContainer, execution: str) -> dict[str, Any]:
@@ -89,7 +86,15 @@ def ending_event(container: HeldContainer, execution: str) -> dict[str, Any]:
     assert process.ending is not None
     return {
         "event": "exited", "container": container.id, "execution": execution, "exit_code": process.ending.exit_code,
-        "finished": process.ending.finished, "oom_killed": container.oom_killed,
+        "finished": process.ending.finished, "oom_killed": container.oom_killed, "cgroup": container.spec.cgroup,
+    }  # fmt: skip
+
+
+def found_earlier(ending: dict[str, Any]) -> dict[str, Any]:
+    """What a new daemon is told of a container that ended under an earlier supervisor."""
+    return {
+        "container": ending["container"], "pid": 0, "started": True, "exited": ending, "root": False,
+        "executions": {}, "cgroup": ending["cgroup"],
     }  # fmt: skip
 
 

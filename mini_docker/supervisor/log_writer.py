@@ -77,12 +77,16 @@ class LogWriter:
             self._backlog = self._backlog[written:]
             self._size += written
         if self._limit and self._size >= self._limit:
-            self._rotate()
+            try:
+                self._rotate()
+            except OSError:
+                # The file in hand still takes lines; the next ones try again.
+                return True
         return True
 
     def _rotate(self) -> None:
         """``log`` becomes ``log.1``, and so on; the oldest falls off."""
-        os.close(self._file)
+        full = self._file
         for number in range(self._files - 1, 0, -1):
             older = Path(f"{self._path}.{number}")
             newer = Path(f"{self._path}.{number - 1}") if number > 1 else self._path
@@ -91,6 +95,7 @@ class LogWriter:
         if self._files == 1:
             self._path.unlink(missing_ok=True)
         self._open()
+        os.close(full)
 
 
 def _pieces(line: bytes) -> list[bytes]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import select
 import time
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 READ, WRITE, HANGUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
@@ -74,8 +77,16 @@ class Loop:
                 # An earlier callback of this turn may have ended this one's subject.
                 callback = self._callbacks.get(descriptor)
                 if callback is not None:
-                    callback(events)
+                    self._call(callback, descriptor, events)
             self._ring()
+
+    def _call(self, callback: Callback, descriptor: int, events: int) -> None:
+        """One mistake must not end all containers: who made it is not called again."""
+        try:
+            callback(events)
+        except Exception:
+            log.exception("the callback of descriptor %d failed and is dropped", descriptor)
+            self.forget(descriptor)
 
     def _patience(self) -> float:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
@@ -84,5 +95,9 @@ class Loop:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             callback = heapq.heappop(self._timers)[2].callback
-            if callback is not None:
+            if callback is None:
+                continue
+            try:
                 callback()
+            except Exception:
+                log.exception("a timer's callback failed")

@@ -27,7 +27,8 @@ from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.connection import Connection
-from mini_docker.supervisor.container import HeldContainer, LogBell, ending_event
+from mini_docker.supervisor.container import HeldContainer, LogBell, ending_event, found_earlier
+from mini_docker.supervisor.endings import Endings
 from mini_docker.supervisor.log_writer import LogWriter
 from mini_docker.supervisor.loop import READ, Loop
 from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
@@ -39,7 +40,7 @@ LONELY_SECONDS = 5.0
 
 
 class Supervisor:
-    """Everything here happens in the loop's one thread.
+    """Holds containers; everything here happens in the loop's one thread.
 
     Args:
         run: the run folder, ours to keep endings in.
@@ -49,8 +50,7 @@ class Supervisor:
         self._loop = loop
         self._kernel = kernel
         self._cgroups = cgroups
-        self._records = run / "endings"
-        self._records.mkdir(parents=True, exist_ok=True)
+        self._endings = Endings(run / "endings")
         self._stage = run / "stage"
         self._stage.mkdir(exist_ok=True)
         self._listener = listener
@@ -60,7 +60,7 @@ class Supervisor:
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         self._verbs: dict[str, Callable[[Connection, Frame, list[int]], None]] = {
-            "hello": self._hello, "subscribe": self._subscribe, "list": self._list, "create": self._create,
+            "subscribe": self._subscribe, "list": self._list, "create": self._create,
             "start": self._start, "exec": self._exec, "signal": self._signal, "resize": self._resize,
             "attach": self._attach, "bell": self._bell, "network": self._network, "dns": self._dns, "root": self._root,
             "delete": self._delete, "leave": self._leave,
@@ -114,15 +114,14 @@ class Supervisor:
 
     # verbs
 
-    def _hello(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
-        connection.reply({"pid": os.getpid(), "version": protocol.VERSION})
-
     def _subscribe(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
         self._subscribers.add(connection)
         connection.reply({})
 
     def _list(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
-        connection.reply({"containers": [container.found() for container in self._containers.values()]})
+        found = [container.found() for container in self._containers.values()]
+        found += [found_earlier(event) for event in self._endings.earlier.values()]
+        connection.reply({"containers": found})
 
     def _root(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._get(request)
@@ -148,6 +147,29 @@ class Supervisor:
             if narration >= 0:
                 os.close(narration)  # init has its own by now; at its exec the listener hears the end
         self._containers[id_] = container
+        if spec.resources.memory_bytes > 0:
+            self._watch_oom(container)
+
+    def _watch_oom(self, container: HeldContainer) -> None:
+        """Tell the daemon when the kernel kills for want of memory, which need not end the container."""
+        watch = self._cgroups.watch_oom(container.spec.cgroup)
+        if watch is None:
+            return
+
+        def moved(_events: int) -> None:
+            for _ in range(watch.drain()):
+                self._broadcast({"event": "oom", "container": container.id})
+
+        container.oom_watch = watch
+        self._loop.watch(watch.fileno(), watch.events, moved)
+
+    def _stop_watching_oom(self, container: HeldContainer) -> None:
+        watch, container.oom_watch = container.oom_watch, None
+        if watch is not None:
+            for _ in range(watch.drain()):
+                self._broadcast({"event": "oom", "container": container.id})
+            self._loop.forget(watch.fileno())
+            watch.close()
 
     def _bear_container(
         self, connection: Connection, id_: str, birth: Birth, stdio_wish: dict[str, Any]
@@ -177,7 +199,7 @@ class Supervisor:
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
         init = self._bear(spec.process, stdio, stdio_wish["open_stdin"], bear)
-        return HeldContainer(id_, spec, init, birth.root, self._records / id_)
+        return HeldContainer(id_, spec, init, birth.root)
 
     def _bear(
         self, process: ProcessSpec, stdio: ProcessStdio, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]
@@ -321,7 +343,10 @@ class Supervisor:
         if container is None:
             return
         oom_killed = self._cgroups.oom_kill_count(container.spec.cgroup) > 0
-        self._broadcast(container.ended(oom_killed))
+        self._stop_watching_oom(container)
+        event = container.ended(oom_killed)
+        self._endings.note(id_, event)
+        self._broadcast(event)
         if container.deleted_by:
             self._forget(id_)
             for connection in container.deleted_by:
@@ -335,7 +360,9 @@ class Supervisor:
 
     def _forget(self, id_: str) -> None:
         container = self._containers.pop(id_, None)
+        self._endings.forget(id_)
         if container is not None:
+            self._stop_watching_oom(container)
             container.release()
             self._stay_if_needed()
 

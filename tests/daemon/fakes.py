@@ -300,6 +300,9 @@ class FakeExecDriver:
         for listener in self._listeners:
             listener(exited)
 
+    def on_oom(self, listener: Callable[[str], None]) -> None:
+        pass
+
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._listeners.append(listener)
 

@@ -60,3 +60,28 @@ def test_hang_ups_always_count() -> None:
     loop.close()
     os.close(readable)
     assert seen[0] & HANGUP
+
+
+def test_one_callbacks_mistake_does_not_end_the_loop() -> None:
+    """It holds everybody's containers: who failed is not called again, the others go on."""
+    loop = Loop()
+    readable, writable = os.pipe()
+    calls: list[str] = []
+
+    def broken(_events: int) -> None:
+        calls.append("broken")
+        raise KeyError("a mistake")
+
+    def late() -> None:
+        calls.append("late")
+        loop.stop()
+
+    loop.watch(readable, READ, broken)
+    os.write(writable, b"x")
+    loop.later(0.001, lambda: 1 / 0)
+    loop.later(0.01, late)
+    loop.run()
+    loop.close()
+    for descriptor in (readable, writable):
+        os.close(descriptor)
+    assert calls == ["broken", "late"]

@@ -225,6 +225,9 @@ class ExecDriver(Protocol):
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         """Have *listener* called, in a thread of the driver's, for every end of a process."""
 
+    def on_oom(self, listener: Callable[[str], None]) -> None:
+        """Have *listener* called with a container's id whenever the kernel killed in it for want of memory."""
+
     def on_lost(self, listener: Callable[[Sequence[str]], None]) -> None:
         """Have *listener* called with the ids of containers that died with the process that held them."""
 

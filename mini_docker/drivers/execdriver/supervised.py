@@ -54,6 +54,7 @@ class SupervisedDriver:
         self._awaited: dict[tuple[str, str], socket.socket] = {}
         self._filters = SeccompFilters()
         self._exit_listeners: list[Callable[[Exited], None]] = []
+        self._oom_listeners: list[Callable[[str], None]] = []
         self._lost_listeners: list[Callable[[Sequence[str]], None]] = []
         self._supervisor = SupervisorClient(run, self._event, self._lost)
 
@@ -180,6 +181,9 @@ class SupervisedDriver:
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._exit_listeners.append(listener)
 
+    def on_oom(self, listener: Callable[[str], None]) -> None:
+        self._oom_listeners.append(listener)
+
     def on_lost(self, listener: Callable[[Sequence[str]], None]) -> None:
         self._lost_listeners.append(listener)
 
@@ -251,6 +255,9 @@ class SupervisedDriver:
         if event.get("event") == "exited":
             for listener in self._exit_listeners:
                 listener(_exited(event))
+        elif event.get("event") == "oom":
+            for told in self._oom_listeners:
+                told(event["container"])
 
     def _lost(self) -> None:
         with self._lock:
