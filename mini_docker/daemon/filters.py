@@ -2,7 +2,7 @@
 
 It knows how a filter is spelled on the wire and how words match; what the keys mean is each list's own.
 
-Source: Docker's ``api/types/filters/parse.go``.
+Source: Docker's ``api/types/filters/parse.go``; for prunes its ``daemon/prune.go``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mini_docker.daemon.container.timestamps import parse_time
 from mini_docker.errors import Invalid
 
 
@@ -91,6 +92,46 @@ class Filters:
         if len(words) != 1 or words[0].lower() not in meanings:
             raise Invalid(f"Invalid filter '{key}={list(words)}'")
         return meanings[words[0].lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneFilters:
+    """What a prune is to take and what it spares, the same for containers, images, networks and volumes.
+
+    Attributes:
+        filters: as they came; keys beyond the common ones are each prune's own.
+        until: nanoseconds since the epoch, what was made later is spared; None when nothing was said.
+    """
+
+    filters: Filters
+    until: int | None = None
+
+    @classmethod
+    def parse(cls, text: str, *further: str, until: bool = True) -> PruneFilters:
+        """Read the keys ``label``, ``label!``, ``until`` and those of this prune alone.
+
+        Args:
+            further: the keys of this prune alone.
+            until: whether what is pruned has an age.
+
+        Raises:
+            Invalid: not such an object, an unknown key, or a time that is none.
+        """
+        filters = Filters.parse(text, ("label", "label!", *(("until",) if until else ()), *further))
+        times = filters.get("until")
+        if len(times) > 1:
+            raise Invalid("more than one until filter specified")
+        return cls(filters, parse_time(times[0]) if times else None)
+
+    def spares(self, labels: Mapping[str, str], created: int = 0) -> bool:
+        """Whether something is to stay.
+
+        Args:
+            created: nanoseconds since the epoch; 0 is older than all.
+        """
+        unwanted = "label!" in self.filters and self.filters.labels(labels, "label!")
+        too_young = self.until is not None and created > self.until
+        return unwanted or too_young or not self.filters.labels(labels)
 
 
 def _like(word: str, candidate: str) -> bool:

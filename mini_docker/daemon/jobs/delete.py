@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.state import CREATED, DEAD, EXITED
 from mini_docker.daemon.container.store import ContainerStore
-from mini_docker.daemon.container.timestamps import parse_time
 from mini_docker.daemon.container.volumes import VolumeStore
-from mini_docker.daemon.filters import Filters
+from mini_docker.daemon.filters import PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_event, log_other
 from mini_docker.daemon.jobs.exec import Executions
@@ -120,23 +119,18 @@ class Delete:
 
 
 class Prune:
-    """``container_prune``: deletes every container that does not run. Env: filters (label, until)."""
+    """``container_prune``: deletes every container that does not run. Env: filters (label, label!, until)."""
 
     def __init__(self, containers: ContainerStore, layers: ContainerLayers) -> None:
         self._containers = containers
         self._layers = layers
 
     def __call__(self, job: Job) -> None:
-        filters = Filters.parse(job.env.get("filters", ""), ("label", "label!", "until"))
-        until = parse_time(filters.get("until")[0]) if "until" in filters else None
+        sieve = PruneFilters.parse(job.env.get("filters", ""))
         deleted, freed = [], 0
         for container in self._containers.all():
-            if (
-                container.state.status not in (CREATED, EXITED, DEAD)
-                or not filters.labels(container.config.labels)
-                or ("label!" in filters and filters.labels(container.config.labels, "label!"))
-                or (until is not None and container.created > until)
-            ):
+            ended = container.state.status in (CREATED, EXITED, DEAD)
+            if not ended or sieve.spares(container.config.labels, container.created):
                 continue
             size = self._layers.size(container.id) if self._layers.exists(container.id) else 0
             try:

@@ -12,7 +12,7 @@ from typing import Any
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import parse_time
-from mini_docker.daemon.filters import Filters
+from mini_docker.daemon.filters import PruneFilters
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_other
@@ -140,7 +140,10 @@ class ImageDelete:
 
 
 class ImagePrune:
-    """``image_prune``: deletes dangling images, or with ``dangling=false`` all that no container uses. Env: filters."""
+    """``image_prune``: deletes dangling images, or with ``dangling=false`` all that no container uses.
+
+    Env: filters (dangling, label, label!, until).
+    """
 
     def __init__(self, images: ImageLookup, containers: ContainerStore, delete: ImageDelete) -> None:
         self._images = images
@@ -148,9 +151,8 @@ class ImagePrune:
         self._delete = delete
 
     def __call__(self, job: Job) -> None:
-        filters = Filters.parse(job.env.get("filters", ""), ("dangling", "label", "label!", "until"))
-        only_dangling = filters.truth("dangling") is not False
-        until = parse_time(filters.get("until")[0]) if "until" in filters else None
+        sieve = PruneFilters.parse(job.env.get("filters", ""), "dangling")
+        only_dangling = sieve.filters.truth("dangling") is not False
         used = {container.image for container in self._containers.all()}
         graph = self._images.graph
         records: list[dict[str, Any]] = []
@@ -163,8 +165,7 @@ class ImagePrune:
                 or (only_dangling and names)
                 or not graph.exists(image.id)
                 or graph.children(image.id)
-                or not filters.labels(labels)
-                or (until is not None and parse_time(image.config.created) > until)
+                or sieve.spares(labels, parse_time(image.config.created))
             ):
                 continue
             size = graph.own_size(image)

@@ -15,7 +15,8 @@ from mini_docker.daemon.container.config import EndpointConfig
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import HOST, NONE, PREDEFINED
 from mini_docker.daemon.container.store import ContainerStore
-from mini_docker.daemon.filters import Filters
+from mini_docker.daemon.container.timestamps import parse_time
+from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.live_connections import LiveConnections
 from mini_docker.daemon.name_service import NameService
@@ -26,7 +27,7 @@ from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Handler, Job
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError
 
-FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type", "until")
+FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 
 def handlers(
@@ -126,20 +127,18 @@ class NetworkDelete:
 
 
 class NetworkPrune:
-    """``network_prune``: remove all networks of the user's that nobody is on. Env: filters (label)."""
+    """``network_prune``: remove all networks of the user's that nobody is on. Env: filters (label, label!, until)."""
 
     def __init__(self, networks: NetworkTable, containers: ContainerStore) -> None:
         self._networks = networks
         self._containers = containers
 
     def __call__(self, job: Job) -> None:
-        filters = Filters.parse(job.env.get("filters", ""), ("label", "label!", "until"))
+        sieve = PruneFilters.parse(job.env.get("filters", ""))
         deleted = []
         for record in self._networks.all():
             config = record.config
-            if config.name in PREDEFINED or not filters.labels(config.labels):
-                continue
-            if "label!" in filters and filters.labels(config.labels, "label!"):
+            if config.name in PREDEFINED or sieve.spares(config.labels, parse_time(record.created)):
                 continue
             if not users_of(config.id, self._containers):
                 try:

@@ -12,7 +12,7 @@ from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_time
 from mini_docker.daemon.container.volumes import Volume, VolumeStore
-from mini_docker.daemon.filters import Filters
+from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.events import log_other
 from mini_docker.engine import Job
@@ -106,18 +106,23 @@ class VolumeDelete:
 
 
 class VolumePrune:
-    """Answers ``{"VolumesDeleted", "SpaceReclaimed"}``. Env: filters (label, label!, all)."""
+    """Removes the volumes that nobody uses; answers ``{"VolumesDeleted", "SpaceReclaimed"}``.
+
+    Env: filters (label, label!, all). ``all=false`` takes only the anonymous ones. Without the word all are taken, as
+    up to version 1.41 of the API.
+    """
 
     def __init__(self, volumes: VolumeStore, containers: ContainerStore) -> None:
         self._volumes = volumes
         self._containers = containers
 
     def __call__(self, job: Job) -> None:
-        filters = Filters.parse(job.env.get("filters", ""), ("all", "label", "label!"))
+        sieve = PruneFilters.parse(job.env.get("filters", ""), "all", until=False)
+        named = sieve.filters.truth("all") is not False
         deleted, freed = [], 0
         for volume in self._volumes.all():
-            spared = "label!" in filters and filters.labels(volume.labels, "label!")
-            if spared or not filters.labels(volume.labels) or users_of(volume.name, self._containers):
+            spared = sieve.spares(volume.labels) or not (named or volume.anonymous)
+            if spared or users_of(volume.name, self._containers):
                 continue
             size = self._volumes.size(volume)
             self._volumes.remove(volume.name)

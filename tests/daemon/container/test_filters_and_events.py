@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mini_docker.daemon.event_log import FILTERS, Event, EventLog
-from mini_docker.daemon.filters import Filters
+from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.errors import Invalid
 
 WORDS = st.dictionaries(st.sampled_from(["label", "name"]), st.lists(st.text("abc=", max_size=4), max_size=3))
@@ -44,6 +44,30 @@ def test_matching() -> None:
         and not filters.labels({"a": "", "b": "2"})
     )
     assert filters.prefix("id", "abcdef") and not filters.prefix("id", "ab") and filters.exact("other", "x")
+
+
+def test_what_a_prune_spares() -> None:
+    """One sieve for all four prunes: all wanted labels, not all of the unwanted ones, nothing younger than said."""
+    sieve = PruneFilters.parse('{"label": ["a"], "label!": ["keep", "b=1"], "until": ["100"]}')
+    assert not sieve.spares({"a": ""}, 100 * 10**9)
+    assert sieve.spares({}, 0), "it lacks the label"
+    assert sieve.spares({"a": "", "keep": "", "b": "1"}, 0), "it has all of what is to stay"
+    assert not sieve.spares({"a": "", "keep": "", "b": "2"}, 0)
+    assert sieve.spares({"a": ""}, 100 * 10**9 + 1), "it is too young"
+    assert not PruneFilters.parse("").spares({}, 2**62)
+
+
+def test_bad_prune_filters() -> None:
+    """A key that a prune does not know would else take more than was asked for; so would a second time."""
+    for text, message in (
+        ('{"lable": ["keep"]}', "Invalid filter 'lable'"),
+        ('{"until": ["1h", "2h"]}', "more than one until filter specified"),
+        ('{"until": ["soon"]}', "invalid time 'soon'"),
+    ):
+        with pytest.raises(Invalid, match=message):
+            PruneFilters.parse(text)
+    with pytest.raises(Invalid, match="Invalid filter 'until'"):
+        PruneFilters.parse('{"until": ["1h"]}', until=False)
 
 
 CONTAINER = Event(

@@ -161,3 +161,14 @@ def test_prune_with_all(house: FakeHouse) -> None:
         pruned["ImagesDeleted"] == [{"Untagged": "tiny:latest"}, {"Deleted": image}] and pruned["SpaceReclaimed"] == 5
     )
     assert [entry["RepoTags"] for entry in house.run("images")] == [["busybox:latest"]]
+
+
+def test_prune_spares_by_label_and_age(house: FakeHouse) -> None:
+    """``label!`` and ``until`` keep images back, as with containers."""
+    kept = house.image("kept", Labels={"keep": ""})
+    gone = house.image("gone", Labels={"other": ""})
+    every = {"dangling": ["false"]}
+    pruned = house.run("image_prune", filters=json.dumps(every | {"label!": ["keep"], "label": ["other"]}))
+    assert {"Deleted": gone} in pruned["ImagesDeleted"] and house.graph.exists(kept)
+    with pytest.raises(Invalid, match="Invalid filter 'age'"):
+        house.run("image_prune", filters='{"age": ["1h"]}')

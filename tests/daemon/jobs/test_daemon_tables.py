@@ -252,3 +252,17 @@ class _Arrival:
 
     def write(self, data: bytes) -> None:
         self._arrived.set()
+
+
+def test_volume_prune_by_label_and_kind(house: FakeHouse) -> None:
+    """What has a label of ``label!`` stays; ``all=false`` spares those that somebody named; volumes have no age."""
+    for name, labels in (("kept", {"keep": ""}), ("named", {})):
+        house.run("volume_create", body={"Name": name, "Labels": labels})
+    anonymous = house.run("volume_create", body={})["Name"]
+    unlabelled = {"label!": ["keep"]}
+    pruned = house.run("volume_prune", filters=json.dumps(unlabelled | {"all": ["false"]}))
+    assert pruned["VolumesDeleted"] == [anonymous]
+    assert house.run("volume_prune", filters=json.dumps(unlabelled))["VolumesDeleted"] == ["named"]
+    with pytest.raises(Invalid, match="Invalid filter 'until'"):
+        house.run("volume_prune", filters='{"until": ["1h"]}')
+    assert [volume["Name"] for volume in house.run("volumes")["Volumes"]] == ["kept"]

@@ -244,6 +244,9 @@ def test_networks_are_filtered_and_pruned(house: House) -> None:
     assert [n["Name"] for n in house.run("networks", filters=json.dumps({"driver": ["null"]}))] == ["none"]
     pruned = house.run("network_prune", filters=json.dumps({"label!": ["keep"]}))
     assert pruned == {"NetworksDeleted": ["two"]}
+    assert house.run("network_prune", filters='{"until": ["1h"]}') == {"NetworksDeleted": []}, "one is too young"
+    with pytest.raises(Invalid, match="Invalid filter 'scope'"):
+        house.run("network_prune", filters='{"scope": ["local"]}')
 
 
 def test_a_running_container_is_plugged_in_and_out(house: House) -> None:
