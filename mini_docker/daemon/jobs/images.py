@@ -85,9 +85,9 @@ class Images:
         }
 
     def _is_beside(self, filters: Filters, image: Image) -> bool:
-        created = parse_time(image.config.created)
         for key in ("before", "since"):
             for word in filters.get(key):
+                created = parse_time(image.config.created)
                 other = parse_time(self._images.find(word).config.created)
                 if not (created < other if key == "before" else created > other):
                     return False

@@ -71,7 +71,7 @@ class AufsDriver(NaiveDiffDriver):
 
     def available(self) -> Availability:
         if "\taufs\n" not in self.kernel.read_file(_FILE_SYSTEMS):
-            return Availability("this kernel has no aufs (its module is in none of today's distributions' kernels)")
+            return Availability("this kernel has no aufs: it is a patch that few kernels carry today")
         try:
             with self.folders.probing() as folder:
                 return self._probe(folder)
