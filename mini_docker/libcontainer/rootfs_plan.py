@@ -113,7 +113,9 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
         raise Invalid(f"unknown propagation {spec.root_propagation!r}: one of {', '.join(PROPAGATION)}")
     mounts = tuple(_mount_step(mount) for mount in spec.mounts) if own_namespace else ()
     has_dev = any(step.target == "/dev" and isinstance(step.what, NewFilesystem) for step in mounts)
-    devices = spec.devices if has_dev else ()
+    devices = tuple(device for device in spec.devices if has_dev or not device.path.startswith("/dev/"))
+    if not own_namespace:
+        devices = ()
     if any(namespace.kind == "user" for namespace in spec.namespaces):
         # A user namespace may make no device nodes: it is shown the host's.
         mounts += tuple(MountStep(CopyOfTree(device.path, recursive=False), device.path) for device in devices)

@@ -102,6 +102,9 @@ def test_devices_are_made_only_in_a_dev_of_the_containers_own() -> None:
     assert rootfs_plan.plan(spec(Mount("/dev", "tmpfs", "tmpfs"), devices=(device,))).devices == (device,)
     assert rootfs_plan.plan(spec(Mount("/dev", "bind", "/dev", ("bind",)), devices=(device,))).devices == ()
     assert rootfs_plan.plan(spec(devices=(device,))).devices == ()
+    elsewhere = Device("/tmp/null", "c", 1, 3)
+    assert rootfs_plan.plan(spec(devices=(elsewhere,))).devices == (elsewhere,)
+    assert rootfs_plan.plan(spec(devices=(elsewhere,), namespaces=())).devices == ()
 
 
 def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,12 @@ class SupervisedDriver:
         """As `fit`, for a further process."""
         return process
 
+    def exited(self, event: Frame) -> Exited:
+        """The supervisor's report of an end, in the contract's words."""
+        return Exited(
+            event["container"], event["execution"], event["exit_code"], event["oom_killed"], event["finished"]
+        )
+
     def create(
         self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
     ) -> Sandbox:
@@ -246,15 +252,16 @@ class SupervisedDriver:
             pid=entry["pid"],
             started=entry["started"],
             paused=self._is_frozen(container),
-            exited=_exited(entry["exited"]) if entry["exited"] else None,
+            exited=self.exited(entry["exited"]) if entry["exited"] else None,
             root=root,
             executions=entry["executions"],
         )
 
     def _event(self, event: Frame) -> None:
         if event.get("event") == "exited":
+            exited = self.exited(event)
             for listener in self._exit_listeners:
-                listener(_exited(event))
+                listener(exited)
         elif event.get("event") == "oom":
             for told in self._oom_listeners:
                 told(event["container"])
@@ -315,10 +322,6 @@ def _stdio_json(stdio: Stdio) -> dict[str, Any]:
 def _sandbox(reply: Reply, warnings: tuple[str, ...]) -> Sandbox:
     namespace, netlink = reply.descriptors if reply.frame["network"] else (-1, -1)
     return Sandbox(reply.frame["pid"], namespace, netlink, warnings)
-
-
-def _exited(event: Frame) -> Exited:
-    return Exited(event["container"], event["execution"], event["exit_code"], event["oom_killed"], event["finished"])
 
 
 def _kill(pid: int) -> None:
