@@ -50,7 +50,9 @@ class LxcDriver(SupervisedDriver):
         super().__init__(run, cgroups)
         self._folder = run / "lxc"
         self._unified = cgroups.hierarchy.unified if cgroups.hierarchy.is_hybrid else ""
-        self._doomed: dict[str, CannotExecute] = {}  # guarded by the lock
+        # Guarded by the lock: why a command cannot be executed, and who was killed.
+        self._doomed: dict[str, CannotExecute] = {}
+        self._killed: set[str] = set()
 
     def available(self) -> Availability:
         if os.geteuid() != 0:
@@ -113,9 +115,13 @@ class LxcDriver(SupervisedDriver):
         if execution:
             super().signal(container, number, execution)
             return
-        # lxc-execute keeps signals to itself, and LXC's init hands them on to the command, as far as it can catch them.
         init = self._init(container)
-        os.kill(_first_child(init) or init if number == signal.SIGKILL else init, number)
+        if number == signal.SIGKILL:
+            # With its PID 1 the whole container dies; LXC would report that as an ending of its own kind.
+            with self._lock:
+                self._killed.add(container)
+        # lxc-execute keeps signals to itself; LXC's init hands them on to the command.
+        os.kill(init, number)
 
     def processes(self, container: str) -> Sequence[int]:
         init = self._init(container)
@@ -168,8 +174,11 @@ class LxcDriver(SupervisedDriver):
             return exited
         with self._lock:
             doomed = self._doomed.pop(exited.container, None)
+            was_killed = exited.container in self._killed
         if doomed is not None:
             return replace(exited, exit_code=doomed.exit_code)
+        if was_killed:
+            return replace(exited, exit_code=128 + signal.SIGKILL)
         killed = _noted_oom_kills(self._folder / exited.container / OOM_NOTE) > 0
         return replace(exited, oom_killed=exited.oom_killed or killed)
 
@@ -177,6 +186,7 @@ class LxcDriver(SupervisedDriver):
         with self._lock:
             cgroup = self._known.get(container, "")
             self._doomed.pop(container, None)
+            self._killed.discard(container)
         super()._forget(container)
         if cgroup and self._unified:
             # On a hybrid machine LXC makes its groups in the empty v2 tree, too.
