@@ -17,7 +17,7 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from mini_docker.daemon import flags
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.daemon import Collaborators, Daemon
+from mini_docker.daemon.driver_tables import EXEC_DRIVERS, GRAPH_DRIVERS
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.flags import DaemonFlags
 from mini_docker.daemon.image_lookup import ImageLookup
@@ -37,14 +38,8 @@ from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
 from mini_docker.drivers.execdriver.contract import ExecDriver
-from mini_docker.drivers.execdriver.native import NativeDriver
-from mini_docker.drivers.graphdriver.aufs import AufsDriver
-from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver
-from mini_docker.drivers.graphdriver.contract import GraphDriver
-from mini_docker.drivers.graphdriver.devicemapper import DeviceMapperDriver
-from mini_docker.drivers.graphdriver.overlay import OverlayDriver
+from mini_docker.drivers.execdriver.known import KNOWN_DRIVERS
 from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, Selection, select_driver, used_drivers
-from mini_docker.drivers.graphdriver.vfs import VfsDriver
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import default_network
 from mini_docker.drivers.networkdriver.dns import DnsServer
@@ -65,12 +60,6 @@ from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.registry.service import RegistryService
 
 log = logging.getLogger(__name__)
-
-GRAPH_DRIVERS: Mapping[str, Callable[..., GraphDriver]] = {
-    "overlay": OverlayDriver, "btrfs": BtrfsDriver, "devicemapper": DeviceMapperDriver, "aufs": AufsDriver,
-    "vfs": VfsDriver,
-}  # fmt: skip
-EXEC_DRIVERS: Mapping[str, Callable[[Path, CgroupManager], ExecDriver]] = {"native": NativeDriver}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -138,8 +127,10 @@ def run(said: DaemonFlags) -> int:
             log.info("ready")
         night.wait()
         log.info("closing")
-        if api.failure is not None:
+        if isinstance(api.failure, MiniDockerError):
             raise api.failure
+        if api.failure is not None:
+            raise MiniDockerError(f"the API ended by an error nobody foresaw: {api.failure!r}") from api.failure
     return 0
 
 
@@ -150,12 +141,12 @@ class _Api(threading.Thread):
         super().__init__(name="serveapi", daemon=True)
         self._job = engine.job("serveapi", *hosts)
         self._on_failure = on_failure
-        self.failure: MiniDockerError | None = None
+        self.failure: Exception | None = None
 
     def run(self) -> None:
         try:
             self._job.run()
-        except MiniDockerError as failure:
+        except Exception as failure:  # a daemon that nobody can talk to must end and say why
             self.failure = failure
             self._on_failure()
 
@@ -253,6 +244,9 @@ def choose_exec_driver(name: str, run: Path, cgroups: CgroupManager) -> ExecDriv
         Invalid: nobody knows it. Unsupported: it cannot work here.
     """
     if name not in EXEC_DRIVERS:
+        for known in KNOWN_DRIVERS:
+            if known.name == name:
+                raise Unsupported(f"exec driver {name} is not available: {known.reason}")
         raise Invalid(f"no such exec driver: {name!r}; there are {', '.join(EXEC_DRIVERS)}")
     driver = EXEC_DRIVERS[name](run, cgroups)
     available = driver.available()

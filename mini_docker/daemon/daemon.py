@@ -20,7 +20,7 @@ from typing import Any
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import Networks
-from mini_docker.daemon.container.store import ContainerStore, replace_file
+from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
@@ -51,6 +51,7 @@ from mini_docker.daemon.restoration import Restoration
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import ExecDriver, Exited
 from mini_docker.drivers.graphdriver.contract import GraphDriver
+from mini_docker.durable import replace_file
 from mini_docker.engine import Engine, Handler, Job
 from mini_docker.errors import MiniDockerError, NotModified
 from mini_docker.graph.container_layers import ContainerLayers
@@ -280,9 +281,11 @@ class Daemon:
         """
         restoration = Restoration(self._engine, self._with.containers, self._with.layers, self._with.names,
                                   self._with.exec_driver, self._connections, self._with.graph_driver.name)  # fmt: skip
-        for job in restoration.restore():
-            self._exits.submit(self._run, job)
-        self._restored.set()
+        try:
+            for job in restoration.restore():
+                self._exits.submit(self._run, job)
+        finally:
+            self._restored.set()  # those who see to ends wait for it, and `shutdown` for them
 
     def shutdown(self) -> None:
         """Close the house: stop the containers side by side, each in its own time, unless they are to outlive us.
@@ -331,5 +334,5 @@ def engine_id(path: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         identity = secrets.token_hex(16)
-        replace_file(path, identity + "\n", durable=True)
+        replace_file(path, f"{identity}\n".encode())
         return identity

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mini_docker.daemon.container.networks import BRIDGE, HOST, NONE, PREDEFINED
-from mini_docker.daemon.container.store import replace_file
 from mini_docker.daemon.network_record import NetworkRecord
 from mini_docker.drivers.networkdriver.contract import NetworkConfig, NetworkDriver
+from mini_docker.durable import replace_file
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class NetworkTable:
         record = NetworkRecord(driver.create_network(config), driver.name, created)
         if record != known:
             try:
-                replace_file(self._path(config.id), json.dumps(record.to_json(), indent=1), durable=True)
+                replace_file(self._path(config.id), json.dumps(record.to_json(), indent=1).encode())
             except OSError:
                 driver.delete_network(config.id)
                 raise

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from mini_docker.daemon.bootstrap import EXEC_DRIVERS, GRAPH_DRIVERS
+from mini_docker.daemon.driver_tables import EXEC_DRIVERS, GRAPH_DRIVERS
 from mini_docker.doctor.machine import Cgroups, Driver, Machine
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.backing import backing_file_system

@@ -14,9 +14,9 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
+from mini_docker.durable import publish
 from mini_docker.errors import NotFound
 from mini_docker.graph.digest import checked_digest, hex_of
-from mini_docker.graph.durable import publish
 
 
 class BlobStore:

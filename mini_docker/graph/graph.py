@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mini_docker.drivers.graphdriver.contract import GraphDriver
+from mini_docker.durable import publish, sync, write_file
 from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.graph.digest import hex_of
-from mini_docker.graph.durable import publish, sync_folder, write_file
 from mini_docker.graph.image import Image
 from mini_docker.graph.layer import Layer
 from mini_docker.graph.layer_store import LayerStore, Lease
@@ -172,7 +172,7 @@ class Graph:
         write_file(scratch / "json", image.config_bytes)
         if image.parent is not None:
             write_file(scratch / "parent", image.parent.encode())
-        sync_folder(scratch)
+        sync(scratch)
         target = self._folder / hex_of(image.id)
         if target.exists():  # a damaged one, which was left out when the graph was opened
             shutil.rmtree(target)
@@ -204,7 +204,7 @@ class Graph:
                     )
             dropped = self._layers.scratch / f"image-{secrets.token_hex(8)}"
             publish(self._folder / hex_of(image_id), dropped)
-            sync_folder(self._folder)
+            sync(self._folder)
             with self._lock:
                 del self._images[image_id]
                 del self._sorted[bisect.bisect_left(self._sorted, image_id)]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from mini_docker.graph.durable import replace_file, sync_folder
+from mini_docker.durable import replace_file, sync
 from mini_docker.graph.layer import Layer, driver_layer
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class LayerRecords:
     def remove(self, chain: str) -> None:
         """Throw the card away."""
         self._path(chain).unlink()
-        sync_folder(self._folder)
+        sync(self._folder)
 
     def _path(self, chain: str) -> Path:
         return self._folder / f"{driver_layer(chain)}.json"

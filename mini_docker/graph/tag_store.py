@@ -13,8 +13,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from mini_docker.durable import replace_file
 from mini_docker.errors import Invalid, NotFound
-from mini_docker.graph.durable import replace_file
 
 
 class TagStore:

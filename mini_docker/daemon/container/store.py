@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
+from mini_docker.durable import replace_file, sync, write_file
 from mini_docker.errors import Conflict, Invalid, NotFound
 
 log = logging.getLogger(__name__)
@@ -146,13 +147,13 @@ class ContainerStore:
         half_made = self.root / f"{_HALF_MADE}{container.id}"
         half_made.mkdir(mode=0o710)
         try:
-            _write(half_made / "hostconfig.json", json.dumps(container.host_config.to_json()))
-            _write(half_made / "config.json", json.dumps(container.to_json()))
+            write_file(half_made / "hostconfig.json", _encoded(container.host_config.to_json()), durable=False)
+            write_file(half_made / "config.json", _encoded(container.to_json()), durable=False)
             os.rename(half_made, container.directory)
             # Synced after the rename, all three find themselves in one or two commits of the file system's journal;
             # synced before it, each would pay for its own. Until then nobody was told that it exists.
             for path in (container.directory / "hostconfig.json", container.directory / "config.json", self.root):
-                _fsync(path)
+                sync(path)
         except OSError:
             for folder in (half_made, container.directory):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -163,7 +164,7 @@ class ContainerStore:
     def save(self, container: Container) -> None:
         """Store the run state, without waiting for the disk. The caller holds the container's lock."""
         new, old = container.directory / STATE_NEW, container.directory / STATE
-        _write(new, json.dumps(container.state_to_json()))
+        write_file(new, _encoded(container.state_to_json()), durable=False)
         # A rename *over* a file makes ext4 write the new one's data out at once (auto_da_alloc), 0.4 ms each time;
         # onto a free name it does not. Who dies in between leaves a whole new file: `_read_state` takes it.
         old.unlink(missing_ok=True)
@@ -171,11 +172,11 @@ class ContainerStore:
 
     def save_config(self, container: Container) -> None:
         """Store who the container is (its name, its networks), durably. The caller holds the container's lock."""
-        replace_file(container.directory / "config.json", json.dumps(container.to_json()), durable=True)
+        replace_file(container.directory / "config.json", _encoded(container.to_json()))
 
     def save_host_config(self, container: Container) -> None:
         """Store the host config (after an update)."""
-        replace_file(container.directory / "hostconfig.json", json.dumps(container.host_config.to_json()), durable=True)
+        replace_file(container.directory / "hostconfig.json", _encoded(container.host_config.to_json()))
 
     def remove(self, container: Container) -> None:
         """Forget the container at once; its files go in the background."""
@@ -196,6 +197,10 @@ class ContainerStore:
             shutil.rmtree(self._trash.get(), ignore_errors=True)
 
 
+def _encoded(form: dict[str, Any]) -> bytes:
+    return json.dumps(form).encode()
+
+
 def _never_acknowledged(folder: Path) -> bool:
     """Whether a power cut came before the container's configs were on the disk: an empty file, or none at all."""
     configs = [folder / name for name in ("config.json", "hostconfig.json")]
@@ -211,35 +216,3 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
         except (FileNotFoundError, ValueError):
             continue
     return None
-
-
-def replace_file(path: Path, text: str, durable: bool = False) -> None:
-    """Write *text* beside *path* and rename it over.
-
-    Args:
-        durable: let it survive a power cut, too.
-    """
-    beside = Path(f"{path}.new")
-    _write(beside, text, durable)
-    os.rename(beside, path)
-    if durable:
-        _fsync(path.parent)
-
-
-def _write(path: Path, text: str, durable: bool = False) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, text.encode())
-        if durable:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fsync(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from mini_docker.daemon.container.mounts import check_volume_name
-from mini_docker.daemon.container.store import replace_file
 from mini_docker.drivers.graphdriver.contract import MountedRoot
+from mini_docker.durable import replace_file
 from mini_docker.errors import Invalid, MiniDockerError, NotFound
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
@@ -123,7 +123,7 @@ class VolumeStore:
             folder.chmod(0o701)
             volume = Volume(name, folder / "_data", created, anonymous, dict(labels or {}))
             opts = {"Created": created, "Anonymous": anonymous, "Labels": dict(volume.labels)}
-            replace_file(folder / "opts.json", json.dumps(opts), durable=True)
+            replace_file(folder / "opts.json", json.dumps(opts).encode())
             self._volumes[name] = volume
             return volume
 

@@ -19,13 +19,13 @@ from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import HOST, PREDEFINED, Networks, endpoint_id
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.spec import hostname_of
-from mini_docker.daemon.container.store import replace_file
 from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import Sandbox
 from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
 from mini_docker.drivers.networkdriver.contract import EndpointState, PortBinding, SandboxSockets
 from mini_docker.drivers.networkdriver.hosts_file import Entry
+from mini_docker.durable import replace_file
 from mini_docker.engine import Job
 from mini_docker.errors import NotFound
 
@@ -70,9 +70,9 @@ class Connections:
             Invalid: an ``--add-host`` that is none.
         """
         hostname = hostname_of(container.id, container.config, container.host_config, self._host_name)
-        replace_file(container.hostname_path, hostname + "\n")
-        replace_file(container.hosts_path, self._hosts(container, hostname, linked_hosts))
-        replace_file(container.resolv_conf_path, self._resolv_conf(container))
+        replace_file(container.hostname_path, f"{hostname}\n".encode(), durable=False)
+        replace_file(container.hosts_path, self._hosts(container, hostname, linked_hosts).encode(), durable=False)
+        replace_file(container.resolv_conf_path, self._resolv_conf(container).encode(), durable=False)
         return {
             "/etc/resolv.conf": str(container.resolv_conf_path),
             "/etc/hostname": str(container.hostname_path),

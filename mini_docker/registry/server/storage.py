@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from mini_docker.durable import publish, replace_file
 from mini_docker.registry.digest import Verifier, check_digest
 from mini_docker.registry.server.errors import Refused
 
@@ -86,8 +87,7 @@ class Storage:
         place = self.blob_path(digest)
         place.parent.mkdir(parents=True, exist_ok=True)
         # Another push of the same content may have been faster: the rename then replaces like with like.
-        os.replace(file, place)
-        sync_folder(place.parent)
+        publish(file, place)
         self.link_blob(repository, digest)
 
     def link_blob(self, repository: str, digest: str) -> None:
@@ -218,12 +218,7 @@ class Storage:
         """Let the file appear whole and durable, or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with self.scratch_file() as scratch:
-            with scratch.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
-        sync_folder(path.parent)
+            replace_file(path, data, scratch)
 
     @contextmanager
     def scratch_file(self) -> Iterator[Path]:
@@ -233,15 +228,6 @@ class Storage:
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: fsync(2), NOTES."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,0 +1,64 @@
+"""Durable files: what was acknowledged outlives a power cut, and nobody ever sees half of it.
+
+The recipe is always the same: write a scratch file, fsync it, rename it to its name, fsync the
+folder. Graph, registry and daemon all cook by it. It knows nothing of what the files hold.
+
+Source: rename(2) (atomic replacement), fsync(2) (a new name is durable once its folder is synced), write(2) (it
+may write less than it was given).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write a file, all of it.
+
+    Args:
+        durable: wait until its content is on the disk; its name is not, before its folder is synced.
+
+    Raises:
+        OSError: it could not be written whole; a part may be there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(scratch: Path, target: Path) -> None:
+    """Give a finished scratch file or folder its name, replacing a file of that name, durably."""
+    os.rename(scratch, target)
+    sync(target.parent)
+
+
+def replace_file(path: Path, data: bytes, scratch: Path | None = None, durable: bool = True) -> None:
+    """Put *data* in place of whatever *path* held, whole or not at all.
+
+    Args:
+        scratch: where to write first, on the same file system; by default a hidden neighbour, which
+            a caller with several writers at once must not rely on.
+        durable: let it survive a power cut; without, it is whole after a crash of ours, only.
+    """
+    scratch = scratch or path.with_name(f".{path.name}.new")
+    write_file(scratch, data, durable)
+    if durable:
+        publish(scratch, path)
+    else:
+        os.rename(scratch, path)
