@@ -72,6 +72,8 @@ def open_decompressing(stream: BinaryIO, *, limit_bytes: int = MAX_CONTENT_BYTES
     while len(head) < MAGIC_BYTES and (more := stream.read(MAGIC_BYTES - len(head))):
         head += more
     compression = detect(head)
+    if compression is Compression.NONE:
+        return cast(BinaryIO, _Plain(head, stream, limit_bytes))
     opened = _decompressor(compression, cast(BinaryIO, _Rejoined(head, stream)))
     return io.BufferedReader(_Guarded(opened, compression, limit_bytes), _BUFFER_BYTES)
 
@@ -102,9 +104,7 @@ def _decompressor(compression: Compression, stream: BinaryIO) -> _Source:
         return _ZstdFrames(stream)
     if compression is Compression.XZ:
         return lzma.LZMAFile(stream)
-    if compression is Compression.BZIP2:
-        return bz2.BZ2File(stream)
-    return stream
+    return bz2.BZ2File(stream)
 
 
 def _compressor(compression: Compression, level: int | None) -> _Press:
@@ -138,13 +138,39 @@ class _Rejoined(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return self.readall() or b""
         if self._head:
-            piece, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
-        else:
-            piece = self._stream.read(len(buffer))
+            piece, self._head = self._head[:size], self._head[size:]
+            return piece
+        return self._stream.read(size)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+class _Plain(_Rejoined):
+    """A stream that needs no opening: what it gives is handed on uncopied."""
+
+    def __init__(self, head: bytes, stream: BinaryIO, limit_bytes: int) -> None:
+        super().__init__(head, stream)
+        self._limit_bytes = limit_bytes
+        self._left = limit_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return self.readall() or b""
+        has_head = bool(self._head)
+        piece = super().read(size)
+        if has_head and len(piece) < size:
+            piece += super().read(size - len(piece))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Invalid(f"the stream is longer than {self._limit_bytes} bytes")
+        return piece
 
 
 class _ZstdFrames:

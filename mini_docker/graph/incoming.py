@@ -49,7 +49,7 @@ class Incoming:
     def __enter__(self) -> Incoming:
         raw = self._stream
         if self._spool is not None:
-            raw = self._tap(raw, self._note_head, self._aside(self._spool.write)).buffered()
+            raw = self._tap(raw, self._note_head, self._aside(self._spool.write)).stream()
         tar = self._opened.enter_context(open_decompressing(raw))  # reads the head
         if self._spool is not None and detect(self._head) is Compression.NONE:
             spool = self._spool
@@ -58,7 +58,7 @@ class Incoming:
             return self
         contents = hashlib.sha256()
         self._fingerprint = lambda: "sha256:" + contents.hexdigest()
-        self.tar = self._tap(tar, self._aside(contents.update)).buffered()
+        self.tar = self._tap(tar, self._aside(contents.update)).stream()
         return self
 
     def _note_head(self, piece: bytes) -> None:

@@ -32,23 +32,29 @@ class Tap(io.RawIOBase):
         """Always."""
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """The next piece, at most as long as *buffer*; 0 at the end."""
-        piece = self._source.read(len(buffer))
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, uncopied: as the source gives it when it is asked for *size* bytes; empty at the end."""
+        if size < 0:
+            return self.readall() or b""
+        piece = self._source.read(size)
         for listener in self._listeners:
             listener(piece)
+        return piece
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """The next piece, at most as long as *buffer*; 0 at the end."""
+        piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def drain(self) -> None:
         """Read to the end, for the listeners' sake."""
-        scratch = bytearray(CHUNK_BYTES)
-        while self.readinto(scratch):
+        while self.read(CHUNK_BYTES):
             pass
 
-    def buffered(self) -> BinaryIO:
-        """A buffered view, whose reads are only short at the end."""
-        return cast(BinaryIO, io.BufferedReader(self, CHUNK_BYTES))
+    def stream(self) -> BinaryIO:
+        """Itself, as the type checker should see it."""
+        return cast(BinaryIO, self)
 
 
 class Aside:
