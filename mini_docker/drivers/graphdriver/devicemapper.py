@@ -42,7 +42,8 @@ _POOL = ".pool"  # no layer's id begins with a dot
 _BASE = "base"
 _NEW_BASE = "base.new"
 _MOST_DEVICES = 1 << 24
-_PROBE = DeviceMapperOptions(base_bytes=64 << 20, data_bytes=128 << 20, metadata_bytes=4 << 20)
+_PROBE = DeviceMapperOptions(base_bytes=320 << 20, data_bytes=512 << 20, metadata_bytes=4 << 20)
+"""A pool for a try: its base is the least that mkfs.xfs(8) takes, and like its files it is sparse."""
 
 
 class DeviceMapperDriver(NaiveDiffDriver):
@@ -91,10 +92,10 @@ class DeviceMapperDriver(NaiveDiffDriver):
         """Make a small pool with one device, and a file system on it; it goes with its last descriptor."""
         pool = ThinPool(folder / _POOL, lambda: _prefix(folder), self.kernel, _PROBE)
         try:
-            device = ThinDevice(0, _PROBE.base_bytes, _PROBE.file_system)
+            device = ThinDevice(0, _PROBE.base_bytes, self._settings.file_system)
             pool.create_thin(device)
             with pool.mapped(device) as path:
-                make_file_system(self.kernel, _PROBE.file_system, path, ())
+                make_file_system(self.kernel, device.file_system, path, ())
         finally:
             pool.release()
 

@@ -39,6 +39,7 @@ VERSION, LIST_DEVICES, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, DEV_STATUS, TABLE_LO
 )
 
 SUSPEND = 1 << 1
+STATUS_TABLE = 1 << 4
 ACTIVE_PRESENT = 1 << 5
 BUFFER_FULL = 1 << 8
 NOFLUSH = 1 << 11
@@ -199,6 +200,10 @@ class DeviceMapper:
     def status(self, name: str) -> str:
         """What the device's target says of itself."""
         return decode_status(self._order(TABLE_STATUS, encode_order(name, NOFLUSH)))
+
+    def table(self, name: str) -> str:
+        """What the device's target was made with."""
+        return decode_status(self._order(TABLE_STATUS, encode_order(name, STATUS_TABLE)))
 
     def _order(self, request: int, form: bytearray) -> bytes:
         try:

@@ -123,7 +123,13 @@ class ThinPool:
     @property
     def pool_name(self) -> str:
         """The pool's name as a mapped device."""
-        return f"{self._name()}-pool" if self.is_ours else os.path.basename(self._options.pool_device)
+        if self.is_ours:
+            return f"{self._name()}-pool"
+        try:
+            device = os.stat(self._options.pool_device).st_rdev
+            return Path(f"/sys/dev/block/{device_name(device)}/dm/name").read_text().rstrip("\n")
+        except OSError:
+            raise Invalid(f"dm.thinpooldev {self._options.pool_device} is no mapped device") from None
 
     def device_name(self, device: ThinDevice) -> str:
         """A device's name while it is mapped."""
@@ -158,7 +164,9 @@ class ThinPool:
         """How full it is."""
         with self._lock:
             self.hold()
-            return PoolUsage.parse(self._mapper.status(self.pool_name), self._options.block_bytes)
+            name = self.pool_name
+            block_bytes = int(self._mapper.table(name).split()[2]) * SECTOR_BYTES
+            return PoolUsage.parse(self._mapper.status(name), block_bytes)
 
     def collect(self) -> None:
         """Take down what a killed daemon left mapped, as soon as its last user is gone. For the start."""

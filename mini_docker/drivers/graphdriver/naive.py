@@ -97,9 +97,10 @@ class NaiveDiffDriver(ABC):
 
     def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
         folder = self.folders.folder(layer_id)
+        if descriptor >= 0:
+            return self.roots.adopt(layer_id, lambda: MountedRoot(descriptor=descriptor))
         # A path outlives every daemon: there is nothing to take over but the count.
-        root = MountedRoot(descriptor=descriptor) if descriptor >= 0 else self.mount_layer(folder)
-        return self.roots.adopt(layer_id, root)
+        return self.roots.adopt(layer_id, lambda: self.mount_layer(folder))
 
     def close(self, layer_id: str) -> None:
         self.folders.folder(layer_id)

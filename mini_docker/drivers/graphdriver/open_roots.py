@@ -78,8 +78,8 @@ class OpenRoots:
         hook = self._hooks.get(layer_id)
         return layer_id in self._closing or (hook is not None and not hook.opens)
 
-    def adopt(self, layer_id: str, root: MountedRoot) -> MountedRoot:
-        """Hang up a root that someone else mounted. Counts as one open.
+    def adopt(self, layer_id: str, mount: Callable[[], MountedRoot]) -> MountedRoot:
+        """Hang up a root that someone else mounted, which *mount* brings. Counts as one open.
 
         Raises:
             Conflict: the layer is mounted already.
@@ -87,8 +87,8 @@ class OpenRoots:
         with self._changed:
             if layer_id in self._hooks or layer_id in self._closing:
                 raise Conflict(f"layer {layer_id} is open already and cannot take over another mount")
-            self._hooks[layer_id] = _Hook(root, 1)
-            return root
+            hook = self._hooks[layer_id] = _Hook(mount(), 1)
+            return hook.root
 
     def close(self, layer_id: str) -> None:
         """Give one open back.

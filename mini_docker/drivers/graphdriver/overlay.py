@@ -207,7 +207,7 @@ class OverlayDriver:
 
     def adopt(self, layer_id: str, descriptor: int) -> MountedRoot:
         self._folders.folder(layer_id)
-        return self._roots.adopt(layer_id, MountedRoot(descriptor=descriptor))
+        return self._roots.adopt(layer_id, lambda: MountedRoot(descriptor=descriptor))
 
     def close(self, layer_id: str) -> None:
         self._folders.folder(layer_id)

@@ -186,7 +186,9 @@ def test_the_next_daemon_finds_all_and_may_have_a_larger_pool_and_base() -> None
     with driver_with() as driver:
         layer(driver, "image", None, file="x")
         driver.cleanup()
-        while any(name.endswith("-pool") for name in calls.DeviceMapper(KERNEL).names()):
+        deadline = time.monotonic() + 20
+        while driver._pool.pool_name in calls.DeviceMapper(KERNEL).names():
+            assert time.monotonic() < deadline
             time.sleep(0.01)  # the kernel takes it down when it likes
         later = small(driver.root, **{"dm.loopdatasize": "2G", "dm.basesize": "96M"})
         assert dict(later.status())["Data Space Total"] == f"{2 << 30} B"
