@@ -181,6 +181,8 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
 def _exec(kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
     _forget_the_parent(kernel, entry.terms)
     _expect(dialogue, Mapped)
+    if entry.flags & c.CLONE_NEWUSER and stdio is not None:
+        give_pipes(stdio, *(_root_outside(kernel, entry.pid, kind) for kind in ("uid", "gid")))
     if entry.flags:
         # All at once: the kernel sees to it that the user namespace takes effect first.
         kernel.setns(entry.pidfd, entry.flags)
@@ -306,6 +308,25 @@ def _take_stdio(stdio: Stdio, uid: int) -> None:
         if uid and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             os.fchown(descriptor, uid, -1)
         os.dup2(descriptor, target)
+
+
+def give_pipes(stdio: Stdio, uid: int, gid: int) -> None:
+    """Make the pipes among the streams the own ones of a user namespace's root, given by his ids on the host.
+
+    He has no power over what belongs to a user or a group that he has no id for: he could not hand them on.
+    """
+    for descriptor in stdio:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.fchown(descriptor, uid, gid)
+
+
+def _root_outside(kernel: Kernel, pid: int, kind: str) -> int:
+    """The id that root of the process's user namespace has out here."""
+    for line in kernel.read_file(f"/proc/{pid}/{kind}_map").splitlines():
+        inside, outside, _ = map(int, line.split())
+        if inside == 0:
+            return outside
+    return 0
 
 
 def _make_cwd(cwd: str) -> None:

@@ -18,7 +18,7 @@ from typing import NoReturn
 from mini_docker.libcontainer import dialogue, namespaces
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
-from mini_docker.libcontainer.init import Birth, Entry, Stdio, Terms, run_exec, run_init
+from mini_docker.libcontainer.init import Birth, Entry, Stdio, Terms, give_pipes, run_exec, run_init
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -58,6 +58,8 @@ class Parent:
         def live(end: socket.socket) -> NoReturn:
             run_init(self._kernel, birth, end, stdio)
 
+        if stdio is not None and birth.spec.has_new("user"):
+            give_pipes(stdio, _root_outside(birth.spec.uid_map), _root_outside(birth.spec.gid_map))
         kernel = narrate_to(self._kernel, birth.terms.narration, "parent")
         keep = (birth.root, birth.gate, *keep, *_kept(birth.terms, stdio))
         newborn = self._clone(kernel, plan.clone_flags, plan.parent_joins, cgroup, live, keep)
@@ -160,6 +162,10 @@ def _close_all_but(kernel: Kernel, keep: set[int]) -> None:
             kernel.close_range(first, descriptor - 1)
         first = descriptor + 1
     kernel.close_range(first)
+
+
+def _root_outside(maps: tuple[IdMap, ...]) -> int:
+    return next((entry.host_id for entry in maps if entry.container_id == 0), 0)
 
 
 def _id_map(maps: tuple[IdMap, ...]) -> str:
