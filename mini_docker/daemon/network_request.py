@@ -12,7 +12,7 @@ from typing import Any
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.network_record import NetworkRecord
 from mini_docker.drivers.networkdriver.contract import NetworkConfig, Pool
-from mini_docker.errors import Invalid
+from mini_docker.errors import Invalid, Unsupported
 
 OPTION = "com.docker.network."
 """What the driver options that Docker's bridge driver knows begin with."""
@@ -25,8 +25,11 @@ def network_config(body: Mapping[str, Any]) -> tuple[NetworkConfig, str]:
     """A network as a user asks for it, without an id, and the name of its driver.
 
     Raises:
-        Invalid: a value that makes no sense.
+        Invalid: a value that makes no sense. Unsupported: a kind of network that there is none of here.
     """
+    for word in ("ConfigOnly", "ConfigFrom", "Ingress"):
+        if body.get(word) not in (None, False, {}, {"Network": ""}):
+            raise Unsupported(f"{word}: such a network belongs to a swarm, and this is one machine alone")
     options = {str(key): str(value) for key, value in (body.get("Options") or {}).items()}
     binding = options.get(f"{OPTION}bridge.host_binding_ipv4", "")
     try:
@@ -45,6 +48,8 @@ def network_config(body: Mapping[str, Any]) -> tuple[NetworkConfig, str]:
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise Invalid(f"invalid network: {error}") from None
+    if body.get("EnableIPv6") and not any(pool.subnet.version == 6 for pool in config.pools):
+        raise Unsupported("EnableIPv6: no IPv6 subnet is chosen for you here, and none was given")
     return config, str(body.get("Driver") or "bridge")
 
 

@@ -19,7 +19,7 @@ from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.links import parse_link
-from mini_docker.errors import Invalid
+from mini_docker.errors import Invalid, Unsupported
 
 _PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?\Z", re.ASCII)
 
@@ -173,10 +173,15 @@ class EndpointConfig:
         """Itself, if it can be granted as far as that can be known without the network.
 
         Raises:
-            Invalid: a link that is none.
+            Invalid: a link that is none. Unsupported: an address that no network gives here.
         """
         for link in self.links:
             parse_link(link)
+        ipam = self.ipam_config or EndpointIpam()
+        if ipam.ipv6_address:
+            raise Unsupported(f"no IPv6 address can be wished for: {ipam.ipv6_address}: networks give IPv4 ones here")
+        if ipam.link_local_ips:
+            raise Unsupported(f"no link-local address can be given: {', '.join(ipam.link_local_ips)}")
         return self
 
 

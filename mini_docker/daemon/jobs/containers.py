@@ -26,6 +26,8 @@ FILTERS = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
     "publish", "since", "status", "volume",
 )  # fmt: skip
+"""``isolation`` tells nothing apart where there is no Windows, and is let through, as in Docker."""
+HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class ContainersRequest:
         for status in filters.get("status"):
             if status not in STATUSES:
                 raise Invalid(f"invalid filter 'status={status}'")
+        for health in filters.get("health"):
+            if health not in HEALTHS:
+                raise Invalid(f"Unrecognised filter value for health: {health}")
         limit = max(job.env.get_int("limit"), 0)  # compose says -1 for "no limit"
         everything = job.env.get_bool("all") or limit > 0 or "status" in filters or "exited" in filters
         return cls(everything, limit, job.env.get_bool("size"), filters)
@@ -111,6 +116,8 @@ class Containers:
             filters.prefix("id", container.id)
             and filters.fuzzy("name", container.name, f"/{container.name}")
             and filters.exact("status", container.state.status)
+            and filters.exact("health", "none")  # health checks are not run
+            and not filters.truth("is-task")  # a swarm's tasks are not here
             and filters.labels(container.config.labels)
             and filters.exact("exited", str(container.state.exit_code))
             and ("exited" not in filters or not container.state.running)

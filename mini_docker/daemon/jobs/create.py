@@ -1,6 +1,6 @@
 """The job ``create``: from an order to a container that is ready to start.
 
-Image → merged config → name → mounts and volumes → layers → store → event; each step is undone in reverse
+Image → merged config → name → layers → mounts and volumes → store → links → event; each step is undone in reverse
 when a later one fails. Classic Docker's ContainerCreate (``daemon/create.go``).
 """
 
@@ -21,13 +21,14 @@ from mini_docker.daemon.container.links import parse_link
 from mini_docker.daemon.container.mount_point import MountPoint
 from mini_docker.daemon.container.mounts import plan_mounts
 from mini_docker.daemon.container.names import check_name, random_name
-from mini_docker.daemon.container.networks import JOIN_PREFIX, PREDEFINED, network_of
+from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, network_of
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.security import SecurityOptions
 from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_time
+from mini_docker.daemon.container.ungranted import refuse_ungranted, ungranted_warnings
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer
@@ -94,6 +95,8 @@ class Create:
         if not config.command:
             raise Invalid("No command specified")
         host = order.host_config.with_defaults(self._cgroup_version)
+        if config.network_disabled:
+            host = replace(host, network_mode=NONE)
         self._check(host, config)
         attachments = _attachments(order, host)
         with ExitStack() as undo:
@@ -115,10 +118,11 @@ class Create:
             self._register_links(container)
             log_event(job, container, "create")
             undo.pop_all()
-        answer(job, {"Id": id, "Warnings": []})
+        answer(job, {"Id": id, "Warnings": ungranted_warnings(config, host)})
 
     def _check(self, host: HostConfig, config: ContainerConfig) -> None:
         """Say no now to what could only fail at the start."""
+        refuse_ungranted(host)
         SecurityOptions.parse(host.security_opt)
         normalize_capabilities((*host.cap_add, *host.cap_drop))
         port_bindings(config, host)
@@ -156,6 +160,7 @@ class Create:
     def _make_mounts(self, job: Job, container: Container, undo: ExitStack) -> tuple[MountPoint, ...]:
         """Plan the mounts, make the volumes among them, and fill the new ones from the image."""
         points = plan_mounts(container.config, container.host_config, lambda name: self._containers.get(name).mounts)
+        labels = {os.path.normpath(one.target): one.volume_options.labels for one in container.host_config.mounts}
         made: list[MountPoint] = []
         for point in points:
             if point.type == "bind" and not os.path.exists(point.source):
@@ -164,7 +169,9 @@ class Create:
                 made.append(point)
                 continue
             known = {volume.name for volume in self._volumes.all()} if point.name else set()
-            volume = self._volumes.create(point.name, point.driver, created=format_time(time.time_ns()))
+            volume = self._volumes.create(
+                point.name, point.driver, labels.get(point.destination), created=format_time(time.time_ns())
+            )
             if volume.name not in known:
                 undo.callback(self._volumes.remove, volume.name)
                 log_other(job, "volume", "create", volume.name, driver="local")

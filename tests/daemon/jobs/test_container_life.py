@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mini_docker.errors import CannotExecute, Conflict, Invalid, MiniDockerError, NotFound, NotModified
+from mini_docker.errors import CannotExecute, Conflict, Invalid, MiniDockerError, NotFound, NotModified, Unsupported
 from tests.daemon.fakes import FakeHouse
 
 
@@ -294,3 +294,70 @@ def test_a_bad_link_is_refused_before_anything_is_made(house: FakeHouse, order: 
     with pytest.raises(Invalid, match="bad format for links: a:b:c"):
         house.run("create", body={"Image": "busybox", "Cmd": ["sleep"], **order})
     assert house.actions() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "message"),
+    [
+        ({"Isolation": "hyperv"}, Invalid, 'invalid isolation "hyperv" on linux'),
+        ({"UsernsMode": "remapped"}, Invalid, "invalid user namespace mode: 'remapped'"),
+        (
+            {"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]},
+            Unsupported,
+            r'could not select device driver "" with capabilities: \[\[gpu\]\]',
+        ),
+        ({"DeviceRequests": [7]}, Unsupported, "could not select device driver"),
+        ({"VolumeDriver": "nfs"}, NotFound, 'plugin "nfs" not found'),
+        (
+            {"Mounts": [{"Type": "volume", "Target": "/d", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}]},
+            NotFound,
+            'plugin "nfs" not found',
+        ),
+        (
+            {
+                "Mounts": [
+                    {"Type": "volume", "Target": "/d", "VolumeOptions": {"DriverConfig": {"Options": {"o": "x"}}}}
+                ]
+            },
+            Unsupported,
+            'volume option "o"',
+        ),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_is_refused(
+    house: FakeHouse, host: dict[str, Any], error: type[MiniDockerError], message: str
+) -> None:
+    """Said when it is asked for, and nothing is made: a container without it would be another than was ordered."""
+    with pytest.raises(error, match=message):
+        house.create("sleep", host=host)
+    assert house.actions() == [] and house.volumes.all() == []
+
+
+def test_wishes_that_change_nothing_are_granted(house: FakeHouse) -> None:
+    """What is so anyway may be asked for."""
+    host = {"Isolation": "default", "UsernsMode": "host", "VolumeDriver": "local", "DeviceRequests": []}
+    house.run("start", house.create("true", host=host))
+
+
+def test_health_checks_are_warned_of(house: FakeHouse) -> None:
+    """The container runs well without; but who waits for it to be healthy would wait for ever."""
+    body = {"Image": "busybox", "Cmd": ["true"]}
+    (warning,) = house.run("create", body=body | {"Healthcheck": {"Test": ["CMD", "true"]}})["Warnings"]
+    assert "Health checks are not run" in warning
+    assert house.run("create", body=body | {"Healthcheck": {"Test": ["NONE"]}})["Warnings"] == []
+    assert house.run("create", body=body)["Warnings"] == []
+
+
+def test_a_container_without_network(house: FakeHouse) -> None:
+    """``NetworkDisabled`` is ``--network none``: a namespace of its own with nothing in it."""
+    container = house.start("sleep", NetworkDisabled=True)
+    shown = house.run("container_inspect", container)
+    assert list(shown["NetworkSettings"]["Networks"]) == ["none"]
+    assert shown["HostConfig"]["NetworkMode"] == "none"
+
+
+def test_volume_labels_of_a_mount(house: FakeHouse) -> None:
+    """``--mount volume-label=`` marks the volume that is made for it."""
+    mount = {"Type": "volume", "Source": "data", "Target": "/d/", "VolumeOptions": {"Labels": {"a": "1"}}}
+    house.create("true", host={"Mounts": [mount]})
+    assert house.run("volume_inspect", "data")["Labels"] == {"a": "1"}

@@ -43,11 +43,15 @@ def test_ps_filters(house: FakeHouse) -> None:
         ({"label": ["a=2"]}, []),
         ({"status": ["exited"]}, ["two"]), ({"exited": ["3"]}, ["two"]), ({"ancestor": ["busybox"]}, ["two", "one"]),
         ({"network": ["none"]}, ["two"]), ({"volume": ["/data"]}, ["two"]), ({"publish": ["80"]}, ["one"]),
+        ({"health": ["none"]}, ["two", "one"]), ({"health": ["healthy"]}, []), ({"is-task": ["true"]}, []),
+        ({"is-task": ["false"]}, ["two", "one"]),
         ({"before": ["two"]}, ["one"]), ({"since": ["one"]}, ["two"]),
     ):  # fmt: skip
         assert ps(house, filters, all="1") == names, filters  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="invalid filter 'status=happy'"):
         ps(house, {"status": ["happy"]})
+    with pytest.raises(Invalid, match="Unrecognised filter value for health: so-so"):
+        ps(house, {"health": ["so-so"]})
 
 
 def test_ps_line_is_cached_until_something_changes(house: FakeHouse) -> None:

@@ -33,7 +33,7 @@ from mini_docker.drivers.networkdriver.dns_message import Names
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.none import NoneDriver
 from mini_docker.engine import Engine
-from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound
+from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound, Unsupported
 from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.firewall import LinkRule, PortForward, RecordingFirewall
 from mini_docker.linux.netlink import NetlinkError
@@ -345,3 +345,21 @@ def test_a_link_that_is_none_is_refused_at_the_border(house: House, link: str) -
     with pytest.raises(Invalid, match="bad format for links"):
         house.run("network_connect", "n1", body={"Container": "web", "EndpointConfig": {"Links": [link]}})
     assert "n1" not in container.attachments
+
+
+@pytest.mark.parametrize("ipam", [{"IPv6Address": "fd00::5"}, {"LinkLocalIPs": ["169.254.1.1"]}])
+def test_addresses_that_no_network_gives_are_refused(house: House, ipam: dict[str, Any]) -> None:
+    """Else the container would be looked for at an address that it does not have."""
+    house.run("network_create", body={"Name": "n1"})
+    house.container("web")
+    with pytest.raises(Unsupported):
+        house.run("network_connect", "n1", body={"Container": "web", "EndpointConfig": {"IPAMConfig": ipam}})
+
+
+@pytest.mark.parametrize("wish", [{"EnableIPv6": True}, {"ConfigOnly": True}, {"ConfigFrom": {"Network": "n"}}])
+def test_networks_of_kinds_that_are_not_here_are_refused(house: House, wish: dict[str, Any]) -> None:
+    """And the words by which clients say "no, thank you" are none of them."""
+    with pytest.raises(Unsupported):
+        house.run("network_create", body={"Name": "n1", **wish})
+    polite = {"EnableIPv6": False, "ConfigOnly": False, "ConfigFrom": {"Network": ""}, "Ingress": False}
+    assert house.run("network_create", body={"Name": "n1", **polite})["Id"]
