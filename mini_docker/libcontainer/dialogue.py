@@ -14,6 +14,9 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
                                                  privileges dropped, execve: the socket closes by itself
                           ◀── (end of file) ─    = the command runs
 
+With a gate (`Birth.gate`) there are two parents: init says Ready to the one that bore it, then waits at the gate, and
+the dialogue goes on with whoever connects there: he says Proceed and hears the end of file, or Failed.
+
 At any point init may say Failed instead, and ends. An end of file in place of Ready means that
 init was killed; in place of Mapped or Proceed, that the parent was: init then ends too.
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
 from mini_docker.errors import CannotExecute, MiniDockerError
@@ -23,81 +22,15 @@ from mini_docker.libcontainer import console, executable, namespaces, privileges
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.dialogue import Failed, Mapped, Proceed, Ready, Sandboxed, Terminal, hear, say
+from mini_docker.libcontainer.reaper import reap_for_child
+from mini_docker.libcontainer.streams import give_pipes, root_outside, take_stdio
+from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 from mini_docker.linux.narrated import narrate_to
 
 NETLINK_ROUTE = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a container's init and its further processes are told alike.
-
-    Attributes:
-        seccomp: the compiled filter; empty for none.
-        last_capability: the highest capability number of this kernel.
-        join_cgroups: moves the calling process into the container's cgroups, through the door that it is given; the
-            newborn calls it first. (On cgroup v1 a process that moves *itself* is moved in 0.2 ms; one that is moved
-            by another makes the kernel stop all forks, for up to 11.) None when it was born there (v2).
-        keyring: name of the session keyring (keyrings(7)) to live with; empty keeps the parent's, whose keys the
-            container could then use.
-        preserved: how many descriptors from 3 on the command inherits.
-        outlives_parent: the command lives on when its parent ends; else it is killed then, since nobody would reap it.
-        narration: descriptor that takes narrated sentences, or -1.
-    """
-
-    seccomp: bytes
-    last_capability: int
-    join_cgroups: Callable[[Kernel], None] | None = None
-    keyring: str = ""
-    preserved: int = 0
-    outlives_parent: bool = False
-    narration: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """All that a container's init is told at birth.
-
-    Attributes:
-        spec: what the container is.
-        root: descriptor of its root mount, or -1; then *root_path* says where it lies on the host.
-        stage: an existing directory of the host, for the pivot; root of a user namespace must get there, too.
-        gate: descriptor of a listening socket, or -1. A parked init turns to it, away from the parent that bore it:
-            who connects is its parent from then on, and may come much later.
-        before_pivot: called with all namespaces made and the host's files still in sight.
-        before_exec: called last, with the privileges that the command will have.
-    """
-
-    spec: ContainerSpec
-    root: int
-    root_path: str
-    stage: str
-    terms: Terms
-    gate: int = -1
-    before_pivot: Callable[[], None] | None = None
-    before_exec: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """All that a further process is told about the container it enters.
-
-    Attributes:
-        pid, pidfd: of the container's init.
-        flags: CLONE_NEW* of the namespaces to enter.
-    """
-
-    pid: int
-    pidfd: int
-    flags: int
-    terms: Terms
-
-
-Stdio = tuple[int, int, int]
-"""Descriptors for standard input, output and error."""
 
 
 def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
@@ -182,7 +115,7 @@ def _exec(kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.s
     _forget_the_parent(kernel, entry.terms)
     _expect(dialogue, Mapped)
     if entry.flags & c.CLONE_NEWUSER and stdio is not None:
-        give_pipes(stdio, *(_root_outside(kernel, entry.pid, kind) for kind in ("uid", "gid")))
+        give_pipes(stdio, *(root_outside(kernel, entry.pid, kind) for kind in ("uid", "gid")))
     if entry.flags:
         # All at once: the kernel sees to it that the user namespace takes effect first.
         kernel.setns(entry.pidfd, entry.flags)
@@ -216,7 +149,7 @@ def _become(
     if slave >= 0:
         console.take_terminal(kernel, slave, identity.uid)
     elif stdio is not None:
-        _take_stdio(stdio, identity.uid)
+        take_stdio(stdio, identity.uid)
     if birth is not None and birth.gate >= 0:
         # Who is told at the gate, later, can only say that it did not start: a wrong command is told now.
         _enter(process.cwd)
@@ -231,7 +164,7 @@ def _become(
     privileges.drop(kernel, plan, terms.last_capability)
     _enter(process.cwd)
     if birth is not None and birth.spec.init:
-        _reap_for_child(kernel, dialogue, terms)
+        reap_for_child(kernel, dialogue, terms.outlives_parent)
     path = executable.find(process.args, process.env)
     if birth is not None and birth.before_exec is not None:
         birth.before_exec()
@@ -301,34 +234,6 @@ def _send_terminal(kernel: Kernel, process: ProcessSpec, dialogue: socket.socket
     return slave
 
 
-def _take_stdio(stdio: Stdio, uid: int) -> None:
-    for target, descriptor in enumerate(stdio):
-        # A user other than root may open /dev/stdout by name only if the pipe is its own. Never a
-        # device: the owner of the host's /dev/null is not ours to change.
-        if uid and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            os.fchown(descriptor, uid, -1)
-        os.dup2(descriptor, target)
-
-
-def give_pipes(stdio: Stdio, uid: int, gid: int) -> None:
-    """Make the pipes among the streams the own ones of a user namespace's root, given by his ids on the host.
-
-    He has no power over what belongs to a user or a group that he has no id for: he could not hand them on.
-    """
-    for descriptor in stdio:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            os.fchown(descriptor, uid, gid)
-
-
-def _root_outside(kernel: Kernel, pid: int, kind: str) -> int:
-    """The id that root of the process's user namespace has out here."""
-    for line in kernel.read_file(f"/proc/{pid}/{kind}_map").splitlines():
-        inside, outside, _ = map(int, line.split())
-        if inside == 0:
-            return outside
-    return 0
-
-
 def _make_cwd(cwd: str) -> None:
     """Docker makes the working directory where an image lacks it."""
     try:
@@ -349,39 +254,6 @@ def _enter(cwd: str) -> None:
         raise MiniDockerError(f"working directory {cwd}: {os.strerror(error.errno or 0).lower()}") from None
     if outside:
         raise MiniDockerError(f"working directory {cwd} is outside of the container's root")
-
-
-def _reap_for_child(kernel: Kernel, dialogue: socket.socket, terms: Terms) -> None:
-    """``--init``: stay as PID 1, pass signals on and reap orphans; return only in the child.
-
-    PID 1 of a namespace gets no signal that it has no handler for, and must reap every orphan: few
-    commands are written for that.
-    """
-    caught = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, caught)
-    child = os.fork()
-    if child == 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.setpgid(0, 0)
-        return
-    dialogue.close()
-    if not terms.outlives_parent:
-        kernel.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
-    while True:
-        arrived = signal.sigwait(caught)
-        if arrived != signal.SIGCHLD:
-            os.kill(child, arrived)
-            continue
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid == 0:
-                break
-            if pid == child:
-                code = os.waitstatus_to_exitcode(status)
-                os._exit(code if code >= 0 else 128 - code)
 
 
 def _may_raise_limits() -> bool:

@@ -25,8 +25,8 @@ from dataclasses import replace
 
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.init import Birth
 from mini_docker.libcontainer.parent import Parent, born_into
+from mini_docker.libcontainer.terms import Birth
 from mini_docker.linux.kernel import Kernel
 from mini_docker.runc import container_process
 from mini_docker.runc.birth import Attendant

@@ -26,8 +26,8 @@ from typing import Any
 
 from mini_docker.errors import Conflict, MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.init import Entry
 from mini_docker.libcontainer.parent import Parent, born_into, joinable_flags
+from mini_docker.libcontainer.terms import Entry
 from mini_docker.linux.kernel import Kernel
 from mini_docker.runc import container_process
 from mini_docker.runc.birth import Attendant, let_go

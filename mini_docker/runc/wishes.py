@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import ProcessSpec
-from mini_docker.libcontainer.init import Stdio, Terms
+from mini_docker.libcontainer.terms import Stdio, Terms
 from mini_docker.linux.kernel import Kernel
 
 OWN_STREAMS: Stdio = (0, 1, 2)

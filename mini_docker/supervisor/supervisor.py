@@ -21,8 +21,9 @@ from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
-from mini_docker.libcontainer.init import NETLINK_ROUTE, Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import Parent, born_into, joinable_flags
+from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
