@@ -11,6 +11,7 @@ aufs(5), "Whiteout".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -113,5 +114,7 @@ def _marked_by_name(names: list[bytes]) -> tuple[list[bytes], list[bytes]]:
 def _is_opaque(directory: int) -> bool:
     try:
         return os.getxattr(directory, OVERLAY_OPAQUE) == OVERLAY_OPAQUE_VALUE
-    except OSError:  # ENODATA, ENOTSUP: no such mark
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return False  # no such mark, or a file system that knows none
+        raise  # taken for "no mark", the diff would lack deletions, and nobody would know

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from enum import Enum
 
 PREFIX = b".wh."
@@ -46,8 +45,3 @@ def is_overlay_whiteout(status: os.stat_result) -> bool:
 def is_overlay_attribute(name: str) -> bool:
     """Whether an extended attribute is the overlay file system's own book-keeping."""
     return name.startswith(OVERLAY_PREFIXES)
-
-
-def is_overlay_opaque(attributes: Mapping[str, bytes]) -> bool:
-    """Whether the directory with these attributes hides all that the layers below have there."""
-    return attributes.get(OVERLAY_OPAQUE) == OVERLAY_OPAQUE_VALUE

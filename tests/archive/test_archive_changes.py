@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from mini_docker.archive.change import Change, ChangeKind
 from mini_docker.archive.changes import compare_trees, content_bytes
 from mini_docker.archive.member import Member
+from mini_docker.archive.overlay_changes import read_upper
 from mini_docker.archive.pack import as_stream, pack, pack_changes
 from mini_docker.archive.tar_reader import TarReader
 from mini_docker.archive.unpack import unpack
@@ -136,3 +138,20 @@ def test_a_file_that_shrinks_keeps_its_header_true(tmp_path: Path) -> None:
     os.truncate(log, 10)
     [(_, _), (member, content)] = read(data + b"".join(chunks))
     assert (member.name, member.size, len(content)) == (b"log", size, size)
+
+
+@pytest.mark.parametrize("code", [errno.ENODATA, errno.ENOTSUP, errno.EIO])
+def test_only_an_absent_mark_is_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A disk that fails while the opaque mark is read must not make a layer that lacks deletions."""
+
+    def getxattr(directory: int, name: str) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    upper, lower = folder(tmp_path / "upper"), folder(tmp_path / "lower")
+    (lower / "old").touch()
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    if code == errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            read_upper(upper, lower, KERNEL)
+    else:
+        assert not any(change.path == b"/old" for change in read_upper(upper, lower, KERNEL))

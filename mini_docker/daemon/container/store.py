@@ -161,14 +161,28 @@ class ContainerStore:
         with self._lock:
             self._by_id[container.id] = container
 
-    def save(self, container: Container) -> None:
-        """Store the run state, without waiting for the disk. The caller holds the container's lock."""
+    def save(self, container: Container, durable: bool = False) -> None:
+        """Store the run state. The caller holds the container's lock.
+
+        Args:
+            durable: wait for the disk, which a run state by itself is not worth.
+        """
         new, old = container.directory / STATE_NEW, container.directory / STATE
-        write_file(new, _encoded(container.state_to_json()), durable=False)
+        write_file(new, _encoded(container.state_to_json()), durable)
         # A rename *over* a file makes ext4 write the new one's data out at once (auto_da_alloc), 0.4 ms each time;
         # onto a free name it does not. Who dies in between leaves a whole new file: `_read_state` takes it.
         old.unlink(missing_ok=True)
         os.rename(new, old)
+        if durable:
+            sync(container.directory)
+
+    def save_networks(self, container: Container) -> None:
+        """Store, durably, which networks it is on. The caller holds the container's lock.
+
+        Both files say it, the state's with what is held there: an old one of either must not outlive a power cut.
+        """
+        self.save_config(container)
+        self.save(container, durable=True)
 
     def save_config(self, container: Container) -> None:
         """Store who the container is (its name, its networks), durably. The caller holds the container's lock."""

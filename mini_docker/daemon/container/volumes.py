@@ -9,6 +9,7 @@ Source: Docker's ``volume/local/local.go``; Docker Engine API 1.41, Volume.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -21,11 +22,13 @@ from typing import Any
 
 from mini_docker.daemon.container.mounts import check_volume_name
 from mini_docker.drivers.graphdriver.contract import MountedRoot
-from mini_docker.durable import replace_file
+from mini_docker.durable import replace_file, sync
 from mini_docker.errors import Invalid, MiniDockerError, NotFound
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
+
+log = logging.getLogger(__name__)
 
 _TRASH = ".trash-"
 
@@ -124,6 +127,7 @@ class VolumeStore:
             volume = Volume(name, folder / "_data", created, anonymous, dict(labels or {}))
             opts = {"Created": created, "Anonymous": anonymous, "Labels": dict(volume.labels)}
             replace_file(folder / "opts.json", json.dumps(opts).encode())
+            sync(self.root)
             self._volumes[name] = volume
             return volume
 
@@ -133,12 +137,13 @@ class VolumeStore:
         Raises:
             NotFound: no such volume.
         """
-        volume = self.get(name)
         trash = self.root / f"{_TRASH}{secrets.token_hex(8)}"
         with self._lock:
+            if name not in self._volumes:
+                raise NotFound(f"get {name}: no such volume")
             # Out of the way at once: a new volume of that name may be made while the old one is being deleted.
-            os.rename(volume.mountpoint.parent, trash)
-            self._volumes.pop(name, None)
+            os.rename(self._volumes[name].mountpoint.parent, trash)
+            del self._volumes[name]
         shutil.rmtree(trash)
 
     def size(self, volume: Volume) -> int:
@@ -190,8 +195,18 @@ class VolumeStore:
 
 
 def _read(folder: Path) -> Volume | None:
+    """The volume in a folder; None where a crash left a half-made one, that nobody was told of and nothing is in."""
+    content = folder / "_data"
     try:
         data = json.loads((folder / "opts.json").read_bytes())
-        return Volume(folder.name, folder / "_data", data["Created"], data["Anonymous"], data["Labels"])
-    except (OSError, ValueError, KeyError):
-        return None  # half-made
+        return Volume(folder.name, content, data["Created"], data["Anonymous"], dict(data["Labels"]))
+    except FileNotFoundError as error:
+        if not content.is_dir() or not any(content.iterdir()):
+            return None
+        reason: Exception = error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error
+    # What lies in it is the user's, whatever became of our note: it keeps its name, and no prune of nameless ones
+    # takes it.
+    log.warning("the note of volume %s is damaged, its labels are lost: %s", folder.name, reason)
+    return Volume(folder.name, content)

@@ -197,7 +197,7 @@ class NetworkConnect:
             container.attach(place)
             if place.endpoint is not None:
                 self._names.serve(container)
-            self._containers.save(container)
+            self._containers.save_networks(container)
         _log(job, "connect", record, container=container.id)
 
     @staticmethod
@@ -253,7 +253,7 @@ class NetworkDisconnect:
             container.detach(name)
             if place.endpoint is not None:
                 self._names.serve(container)
-            self._containers.save(container)
+            self._containers.save_networks(container)
         _log(job, "disconnect", record, container=container.id)
 
 

@@ -270,3 +270,47 @@ def test_volume_prune_by_label_and_kind(house: FakeHouse) -> None:
     with pytest.raises(Invalid, match="Invalid filter 'until'"):
         house.run("volume_prune", filters='{"until": ["1h"]}')
     assert [volume["Name"] for volume in house.run("volumes")["Volumes"]] == ["kept"]
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"{}", b"[]", b'{"Created": "", "Anonymous": false, "Labels": 5}', None])
+def test_a_volume_whose_note_is_damaged_keeps_name_and_content(
+    house: FakeHouse, note: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What lies in it is the user's: it does not vanish without a word, and no prune of nameless ones takes it."""
+    content = house.volumes.create("data", labels={"a": "1"}).mountpoint
+    (content / "precious").write_text("x")
+    opts = content.parent / "opts.json"
+    opts.unlink()
+    if note is not None:
+        opts.write_bytes(note)
+    (volume,) = VolumeStore(house.volumes.root, house.kernel).all()
+    assert (volume.name, volume.mountpoint, volume.anonymous) == ("data", content, False)
+    assert "the note of volume data is damaged" in caplog.text
+
+
+def test_a_half_made_volume_is_none(house: FakeHouse, caplog: pytest.LogCaptureFixture) -> None:
+    """A crash before its note was written: nobody was told that it exists, and nothing is in it."""
+    (house.volumes.root / "half" / "_data").mkdir(parents=True)
+    (house.volumes.root / "less").mkdir()
+    assert VolumeStore(house.volumes.root, house.kernel).all() == [] and not caplog.text
+
+
+def test_a_volume_is_removed_once(house: FakeHouse) -> None:
+    """Of two who remove it at the same moment, one does it and one is told that it is gone."""
+    house.volumes.create("data")
+    both_ready, outcomes = threading.Barrier(2), []
+
+    def remove() -> None:
+        both_ready.wait(10)
+        try:
+            house.volumes.remove("data")
+            outcomes.append("removed")
+        except NotFound:
+            outcomes.append("gone")
+
+    threads = [threading.Thread(target=remove) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(outcomes) == ["gone", "removed"] and list(house.volumes.root.iterdir()) == []

@@ -363,3 +363,25 @@ def test_networks_of_kinds_that_are_not_here_are_refused(house: House, wish: dic
         house.run("network_create", body={"Name": "n1", **wish})
     polite = {"EnableIPv6": False, "ConfigOnly": False, "ConfigFrom": {"Network": ""}, "Ingress": False}
     assert house.run("network_create", body={"Name": "n1", **polite})["Id"]
+
+
+def test_a_connection_outlives_a_power_cut(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the answer comes, both files that name the container's networks are on the disk."""
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def noting_fsync(descriptor: int) -> None:
+        synced.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    house.run("network_create", body={"Name": "n1"})
+    web = house.container("web", running=False)
+    for job, connected in (("network_connect", True), ("network_disconnect", False)):
+        synced.clear()
+        house.run(job, "n1", body={"Container": "web"})
+        assert synced == {".config.json.new", "state.json.new", web.id}
+        for lost in ("", "state.json"):  # the state is no more than a hint: who the container is, the config says
+            (web.directory / lost).unlink() if lost else None
+            (again,) = ContainerStore(house.containers.root).load("vfs")
+            assert ("n1" in again.attachments) == connected
