@@ -147,7 +147,9 @@ def test_only_an_absent_mark_is_no_mark(tmp_path: Path, monkeypatch: pytest.Monk
     def getxattr(directory: int, name: str) -> bytes:
         raise OSError(code, os.strerror(code))
 
-    upper, lower = folder(tmp_path / "upper"), folder(tmp_path / "lower")
+    upper, lower = tmp_path / "upper", tmp_path / "lower"
+    upper.mkdir()
+    lower.mkdir()
     (lower / "old").touch()
     monkeypatch.setattr(os, "getxattr", getxattr)
     if code == errno.EIO:
