@@ -9,6 +9,7 @@ It knows its spec, and nothing of images, networks or who wants it.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -198,7 +199,11 @@ def _forget_the_parent(kernel: Kernel, terms: Terms) -> None:
     if terms.join_cgroups is not None:
         terms.join_cgroups(kernel)
     if terms.keyring:
-        kernel.join_session_keyring(terms.keyring)
+        try:
+            kernel.join_session_keyring(terms.keyring)
+        except SyscallError as error:
+            if error.errno != errno.ENOSYS:  # a kernel without keyrings has none to protect
+                raise
     for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(caught, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
