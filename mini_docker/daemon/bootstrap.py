@@ -44,7 +44,9 @@ from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import default_network
 from mini_docker.drivers.networkdriver.dns import DnsServer
 from mini_docker.drivers.networkdriver.host import HostDriver
+from mini_docker.drivers.networkdriver.host_bridge import can_route_loopback
 from mini_docker.drivers.networkdriver.none import NoneDriver
+from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
 from mini_docker.engine import Engine, Handler
 from mini_docker.errors import Invalid, MiniDockerError, Unsupported
 from mini_docker.graph.container_layers import ContainerLayers
@@ -257,6 +259,8 @@ def choose_exec_driver(name: str, run: Path, cgroups: CgroupManager) -> ExecDriv
 
 def _networks(said: DaemonFlags, kernel: Kernel, root: Path) -> tuple[BridgeDriver, NetworkTable]:
     netlink = LinuxNetlink()
-    firewall = choose_firewall(said.bridge.instance_tag, said.bridge.iptables)
-    bridge = BridgeDriver(netlink, firewall, kernel, said.bridge)
+    options = replace(said.bridge, userland_proxy=said.bridge.userland_proxy or not can_route_loopback(kernel))
+    firewall = choose_firewall(options.instance_tag, options.iptables, loopback=not options.userland_proxy)
+    proxies = UserlandProxies(said.settings.exec_root / "proxies")
+    bridge = BridgeDriver(netlink, firewall, kernel, options, proxies)
     return bridge, NetworkTable(root / "networks", [bridge, HostDriver(), NoneDriver(netlink)])

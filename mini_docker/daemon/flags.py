@@ -96,6 +96,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> D
             default_gateway=_address(said.default_gateway, "--default-gateway"),
             icc=said.icc,
             iptables=said.iptables,
+            userland_proxy=said.userland_proxy,
             ip_forward=said.ip_forward,
             ip_masq=said.ip_masq,
             mtu=said.mtu,
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--default-gateway", default="", metavar="ADDRESS", help="gateway of containers, instead of the bridge")
     flag("--icc", default=True, help="let containers of the default bridge talk to each other (true)")
     flag("--iptables", default=True, help="write firewall rules (true)")
+    flag("--userland-proxy", default=False, help="serve published ports at 127.0.0.1 by processes, not rules (false)")
     add("--ip", default="", metavar="ADDRESS", help="host address that ports are published at (0.0.0.0)")
     flag("--ip-forward", default=True, help="turn net.ipv4.ip_forward on (true)")
     flag("--ip-masq", default=True, help="give packets to the outside the host's address (true)")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mini_docker.errors import MiniDockerError, Unsupported
+from mini_docker.errors import MiniDockerError
 from mini_docker.linux.netlink_requests import IPAddress, IPNetwork
 
 
@@ -138,7 +138,7 @@ class Firewall(Protocol):
 
 
 class NoFirewall:
-    """The form for ``--iptables=false``: the administrator keeps the packet filter, mini_docker publishes no port."""
+    """The form for ``--iptables=false``: the administrator keeps the packet filter. It writes nothing."""
 
     name = "none"
 
@@ -146,15 +146,10 @@ class NoFirewall:
         return ""
 
     def install(self, rules: Sequence[Rule]) -> None:
-        """Nothing is written: what an earlier daemon published, before the flag was given, is published no more."""
+        """Nothing is written."""
 
     def add(self, rules: Sequence[Rule]) -> None:
-        for rule in rules:
-            if isinstance(rule, PortForward):
-                raise Unsupported(
-                    f"cannot publish port {rule.host_port}/{rule.protocol}: the daemon runs with --iptables=false, "
-                    "and only firewall rules can lead a host's port to a container"
-                )
+        """Nothing is written."""
 
     def delete(self, rules: Sequence[Rule]) -> None:
         """Nothing stands, so nothing has to go."""

@@ -16,19 +16,20 @@ from mini_docker.linux.nftables import Nftables, NftablesFirewall
 LEGACY_TABLES = Path("/proc/thread-self/net/ip_tables_names")
 
 
-def choose_firewall(tag: str, iptables: bool = True) -> Firewall:
+def choose_firewall(tag: str, iptables: bool = True, loopback: bool = True) -> Firewall:
     """The form to use here. Whether it works at all is for its `obstacle` to say.
 
     Args:
         tag: tells this instance's rules from others': at most 8 letters and digits.
         iptables: the daemon's flag ``--iptables``; False leaves the packet filter to the administrator.
+        loopback: whether the host's own packets for 127.0.0.0/8 are led to published ports, too.
     """
     if not iptables:
         return NoFirewall()
-    nftables = NftablesFirewall(tag)
+    nftables = NftablesFirewall(tag, loopback)
     if not nftables.obstacle() and not forward_policy_drops():
         return nftables
-    classic = IptablesFirewall(tag)
+    classic = IptablesFirewall(tag, loopback=loopback)
     return nftables if classic.obstacle() else classic
 
 

@@ -24,12 +24,14 @@ class IptablesFirewall:
     Args:
         tag: tells this instance from others; at most 8 letters and digits, for a chain's name has 28.
         flavour: empty for the machine's default; ``legacy`` or ``nft`` for that variant of the programs.
+        loopback: whether the host's own packets for 127.0.0.0/8 are led to published ports, too.
     """
 
     name = "iptables"
 
-    def __init__(self, tag: str, flavour: str = "") -> None:
+    def __init__(self, tag: str, flavour: str = "", loopback: bool = True) -> None:
         self._tag = tag
+        self._loopback = loopback
         self._program = f"iptables-{flavour}" if flavour else "iptables"
 
     def obstacle(self) -> str:
@@ -44,7 +46,7 @@ class IptablesFirewall:
         return ""
 
     def install(self, rules: Sequence[Rule]) -> None:
-        self._restore(iptables_rules.install(self._tag, rules, self._save()))
+        self._restore(iptables_rules.install(self._tag, rules, self._save(), self._loopback))
 
     def add(self, rules: Sequence[Rule]) -> None:
         self._restore(iptables_rules.add(self._tag, rules))
@@ -53,7 +55,7 @@ class IptablesFirewall:
         self._restore(iptables_rules.delete(self._tag, rules))
 
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
-        return iptables_rules.missing(self._tag, rules, self._save())
+        return iptables_rules.missing(self._tag, rules, self._save(), self._loopback)
 
     def remove(self) -> None:
         self._restore(iptables_rules.remove(self._tag, self._save()))

@@ -27,13 +27,14 @@ def prefix(tag: str) -> str:
     return f"MD-{tag}-"
 
 
-def install(tag: str, rules: Sequence[Rule], saved: str) -> str:
+def install(tag: str, rules: Sequence[Rule], saved: str, loopback: bool = True) -> str:
     """Replace all that stands under the tag.
 
     Args:
         saved: what iptables-save prints now.
+        loopback: whether the host's own packets for 127.0.0.0/8 are led to published ports, too.
     """
-    return _restore([*_removal(tag, saved), *_base(tag), *_each(tag, rules)])
+    return _restore([*_removal(tag, saved), *_base(tag, loopback), *_each(tag, rules)])
 
 
 def add(tag: str, rules: Sequence[Rule]) -> str:
@@ -51,14 +52,15 @@ def remove(tag: str, saved: str) -> str:
     return _restore(_removal(tag, saved))
 
 
-def missing(tag: str, rules: Sequence[Rule], saved: str) -> tuple[Rule, ...]:
+def missing(tag: str, rules: Sequence[Rule], saved: str, loopback: bool = True) -> tuple[Rule, ...]:
     """Which rules cannot be found in what iptables-save prints; all of them if the base is not whole."""
     standing = {_without_counters(line) for line in saved.splitlines()}
 
     def stands(lines: Iterable[Line]) -> bool:
         return standing.issuperset(_as_saved(command) for _, command in lines)
 
-    return tuple(rule for rule in rules if not stands(_lines(tag, rule))) if stands(_base(tag)) else tuple(rules)
+    whole = stands(_base(tag, loopback))
+    return tuple(rule for rule in rules if not whole or not stands(_lines(tag, rule)))
 
 
 def show(tag: str, saved: str) -> str:
@@ -66,7 +68,7 @@ def show(tag: str, saved: str) -> str:
     return "\n".join(line for line in saved.splitlines() if prefix(tag) in line)
 
 
-def _base(tag: str) -> list[Line]:
+def _base(tag: str, loopback: bool) -> list[Line]:
     p = prefix(tag)
     local = f"-m addrtype --dst-type LOCAL -j {p}PORTS"
     return [
@@ -76,7 +78,7 @@ def _base(tag: str) -> list[Line]:
         ("nat", f":{p}POST - [0:0]"),
         # Not for 127.0.0.0/8: what comes for it from a wire must not be led to a container.
         ("nat", f"-I PREROUTING ! -d 127.0.0.0/8 {local}"),
-        ("nat", f"-I OUTPUT {local}"),
+        ("nat", f"-I OUTPUT {'' if loopback else '! -d 127.0.0.0/8 '}{local}"),
         ("nat", f"-I POSTROUTING -j {p}POST"),
         ("filter", f":{p}FORWARD - [0:0]"),
         ("filter", f":{p}IN - [0:0]"),

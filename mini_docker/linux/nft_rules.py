@@ -31,14 +31,18 @@ _BASE_MARKS = {
 """What the base's rules look like in a listing, and how many of each there are."""
 
 
-def install(table: str, rules: Sequence[Rule]) -> str:
-    """Replace the whole table. The kernel swaps it in one step: no packet sees the time between."""
+def install(table: str, rules: Sequence[Rule], loopback: bool = True) -> str:
+    """Replace the whole table. The kernel swaps it in one step: no packet sees the time between.
+
+    Args:
+        loopback: whether the host's own packets for 127.0.0.0/8 are led to published ports, too.
+    """
     # Deleting what is not there is an error, so the table is made first.
     fresh = [f"add table ip {table}", f"delete table ip {table}", f"add table ip {table}"]
     # Within one transaction nft puts the elements of an interval map where the map is made: the chains
     # that they jump to must be there by then.
     chains = [f"add chain ip {table} nat_{rule.bridge}" for rule in rules if isinstance(rule, BridgeRules)]
-    return "\n".join([*fresh, *chains, *_base(table), *_each(_add, table, rules)])
+    return "\n".join([*fresh, *chains, *_base(table, loopback), *_each(_add, table, rules)])
 
 
 def add(table: str, rules: Sequence[Rule]) -> str:
@@ -74,7 +78,7 @@ def _pieces(rule: Rule) -> set[str]:
             return {_link(rule)}
 
 
-def _base(table: str) -> list[str]:
+def _base(table: str, loopback: bool) -> list[str]:
     t = f"ip {table}"
     port = "inet_proto . inet_service"
     published = "dnat to ip daddr . meta l4proto . th dport map @published_at"
@@ -99,6 +103,7 @@ def _base(table: str) -> list[str]:
         f"add rule {t} prerouting {published}",
         f"add rule {t} prerouting {published_anywhere}",
         f"add chain {t} output {{ type nat hook output priority -100; }}",
+        *([] if loopback else [f"add rule {t} output ip daddr 127.0.0.0/8 return"]),
         f"add rule {t} output {published}",
         f"add rule {t} output {published_anywhere}",
         f"add chain {t} forward {{ type filter hook forward priority filter; }}",

@@ -64,12 +64,14 @@ class NftablesFirewall:
 
     Args:
         tag: tells this instance from others; letters and digits.
+        loopback: whether the host's own packets for 127.0.0.0/8 are led to published ports, too.
     """
 
     name = "nftables"
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, loopback: bool = True) -> None:
         self._table = f"mini_docker_{tag}"
+        self._loopback = loopback
         self._nft: Nftables | None = None
         self._obstacle = ""
         try:
@@ -84,7 +86,7 @@ class NftablesFirewall:
         return self._obstacle
 
     def install(self, rules: Sequence[Rule]) -> None:
-        self._run(nft_rules.install(self._table, rules))
+        self._run(nft_rules.install(self._table, rules, self._loopback))
 
     def add(self, rules: Sequence[Rule]) -> None:
         self._run(nft_rules.add(self._table, rules))

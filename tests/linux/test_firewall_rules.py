@@ -136,10 +136,19 @@ def test_ipv6_is_refused_until_it_is_written() -> None:
             add("t", [rule])
 
 
-def test_without_a_firewall_no_port_is_published() -> None:
-    """--iptables=false: a clear word instead of a port that leads nowhere; networks themselves are fine."""
+def test_without_a_firewall_nothing_stands_and_nothing_is_missing() -> None:
+    """--iptables=false: nobody puts rules back that were never written; published ports are the proxies' affair."""
     firewall = NoFirewall()
-    firewall.install([BridgeRules("b0", ip_network("10.0.0.0/24"))])
-    forward = PortForward("tcp", ip_address("0.0.0.0"), 8080, ip_address("10.0.0.2"), 80, "b0")
-    with pytest.raises(Unsupported, match="--iptables=false"):
-        firewall.add([forward])
+    rules = [BridgeRules("b0", ip_network("10.0.0.0/24"))]
+    firewall.install(rules)
+    firewall.add([PortForward("tcp", ip_address("0.0.0.0"), 8080, ip_address("10.0.0.2"), 80, "b0")])
+    assert firewall.missing(rules) == ()
+    assert firewall.show() == ""
+
+
+def test_127_0_0_1_can_be_left_to_a_proxy() -> None:
+    """Where the kernel cannot lead packets from there to a bridge, the host's own packets for it stay as they are."""
+    assert "output ip daddr 127.0.0.0/8 return" in nft_rules.install("t", [], loopback=False)
+    assert "output ip daddr 127.0.0.0/8" not in nft_rules.install("t", [])
+    assert "-I OUTPUT ! -d 127.0.0.0/8 " in iptables_rules.install("t", [], "", loopback=False)
+    assert "-I OUTPUT ! -d 127.0.0.0/8 " not in iptables_rules.install("t", [], "")

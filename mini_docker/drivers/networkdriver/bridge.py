@@ -12,6 +12,7 @@ which address and ports) and hands plans (bridge_plan.py) to the doors. It knows
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import re
 import secrets
@@ -41,6 +42,7 @@ from mini_docker.drivers.networkdriver.port_allocator import PortTaken
 from mini_docker.drivers.networkdriver.port_mapper import PortMapper
 from mini_docker.drivers.networkdriver.rule_book import RuleBook
 from mini_docker.drivers.networkdriver.subnets import mac_address
+from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.linux.firewall import Firewall, FirewallError, LinkRule
 from mini_docker.linux.kernel import Kernel
@@ -78,17 +80,23 @@ class BridgeDriver:
     *Fixed*: the doors and the options.
     *Guarded by the lock*: networks and endpoints. Doors are used outside of it where that takes long, as
     joining does: containers start side by side.
+
+    Args:
+        proxies: who serves published ports where rules cannot lead them.
     """
 
     name = "bridge"
 
-    def __init__(self, netlink: Netlink, firewall: Firewall, kernel: Kernel, options: BridgeOptions) -> None:
+    def __init__(
+        self, netlink: Netlink, firewall: Firewall, kernel: Kernel, options: BridgeOptions,
+        proxies: UserlandProxies | None = None,
+    ) -> None:  # fmt: skip
         self._netlink = netlink
         self._firewall = firewall
         self._options = options
         self._bridges = HostBridges(netlink, kernel, options)
         self._rules = RuleBook(firewall)
-        self._ports = PortMapper()
+        self._ports = PortMapper(proxies, functools.partial(bridge_plan.needs_proxy, options))
         self._lock = threading.Lock()
         self._networks: dict[str, _Network] = {}
         self._endpoints: dict[str, _Endpoint] = {}
@@ -210,7 +218,8 @@ class BridgeDriver:
         self._rules.post()
         try:
             default = config.default_binding or self._options.default_address
-            published = self._ports.map(endpoint, bindings, default)
+            assert found.lease.address is not None
+            published = self._ports.map(endpoint, bindings, default, found.lease.address.ip)
         except PortTaken as error:
             raise PortTaken(error.address, error.port, error.protocol, error.holder, context) from None
         except (Conflict, Invalid) as error:
@@ -270,6 +279,7 @@ class BridgeDriver:
     # the daemon's own life
 
     def restore(self, endpoints: Sequence[EndpointState]) -> None:
+        self._ports.collect(port for state in endpoints for port in state.published)
         for state in endpoints:
             self._restore_one(state)
         self._rules.post()
@@ -362,7 +372,7 @@ class BridgeDriver:
                 log.warning("endpoint %s lost its address %s: %s", lease.endpoint, lease.address.ip, error)
                 return
             self._endpoints[lease.endpoint] = _Endpoint(lease, network, state.published, state.joined)
-        self._ports.restore(lease.endpoint, state.published)
+        self._ports.restore(lease.endpoint, state.published, lease.address.ip)
         self._rules.add(*bridge_plan.forwards(lease, state.published, network.config.bridge))
 
     def _keep_rules(self) -> None:

@@ -26,6 +26,8 @@ class BridgeOptions:
         icc: ``--icc``: whether containers of the default network may talk to each other.
         iptables: ``--iptables``: whether the firewall is ours to write.
         ip_forward: ``--ip-forward``: whether to turn forwarding on.
+        userland_proxy: ``--userland-proxy``: whether processes, not rules, serve published ports at 127.0.0.1. That
+            is also what remains where the kernel cannot lead packets from there to a bridge.
         ip_masq: ``--ip-masq``: whether packets to the outside get the host's address.
         mtu: ``--mtu``: bytes; 0 leaves the kernel's default. For all networks that do not say otherwise.
         default_address: ``--ip``: where ports are published when none is said; None for all addresses.
@@ -39,6 +41,7 @@ class BridgeOptions:
     default_gateway: Address | None = None
     icc: bool = True
     iptables: bool = True
+    userland_proxy: bool = False
     ip_forward: bool = True
     ip_masq: bool = True
     mtu: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions
 from mini_docker.drivers.networkdriver.contract import Interface, Lease, NetworkConfig, PublishedPort, SandboxSockets
 from mini_docker.drivers.networkdriver.subnets import mac_address
 from mini_docker.linux.firewall import BridgeRules, LinkRule, PortForward
@@ -83,6 +84,13 @@ def links(source: Lease, target: Lease, ports: Sequence[tuple[str, int]], bridge
         return ()
     ends = source.address.ip, target.address.ip
     return tuple(LinkRule(bridge, *ends, protocol, port) for protocol, port in ports)
+
+
+def needs_proxy(options: BridgeOptions, port: PublishedPort) -> bool:
+    """Whether a published port needs a userland proxy: without rules each does, beside them what 127.0.0.1 has."""
+    if not options.iptables:
+        return True
+    return options.userland_proxy and (port.host_address.is_unspecified or port.host_address.is_loopback)
 
 
 def forwards(lease: Lease, published: Sequence[PublishedPort], bridge: str) -> tuple[PortForward, ...]:

@@ -26,6 +26,21 @@ RESOLV_CONF = "/etc/resolv.conf"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
+def can_route_loopback(kernel: Kernel) -> bool:
+    """Whether the kernel can be told to lead packets from 127.0.0.1 to a bridge (route_localnet).
+
+    Not where /proc/sys is read-only, as it is inside many containers.
+
+    Source: the kernel's Documentation/networking/ip-sysctl, route_localnet.
+    """
+    path = "/proc/sys/net/ipv4/conf/default/route_localnet"
+    try:
+        kernel.write_file(path, kernel.read_file(path))
+    except SyscallError:
+        return False
+    return True
+
+
 class HostBridges:
     """Makes and removes the bridges of networks. Its owner has the lock."""
 
@@ -170,7 +185,7 @@ class HostBridges:
         """
         if self._options.ip_forward and not config.internal:
             self._switch_on("ipv4/ip_forward")
-        if self._options.iptables:
+        if self._options.iptables and not self._options.userland_proxy:
             # The host's own connections from 127.0.0.1 to a published port leave through the bridge.
             self._switch_on(f"ipv4/conf/{name}/route_localnet")
 

@@ -43,6 +43,10 @@ class PortHolder:
                 f"listen {port.protocol} {port.address}:{port.port}: bind: {os.strerror(error.errno or 0).lower()}"
             ) from None
 
+    def hand_over(self, port: HostPort) -> socket.socket:
+        """The socket of a port that is held: whoever takes it holds the port from now on."""
+        return self._sockets.pop(port)
+
     def let_go(self, port: HostPort) -> None:
         """Close the port's socket; one that is not held is no error."""
         held = self._sockets.pop(port, None)

@@ -1,6 +1,7 @@
-"""The port mapper: turns wishes for ports into ports that are promised, held, and named in the book.
+"""The port mapper: turns wishes for ports into ports that are promised, held, and served where rules do not.
 
-It joins the allocator (our own promises) and the holder (other programs). Rules are the driver's affair.
+It joins the allocator (our own promises), the holder (other programs) and the userland proxies. Rules are
+the driver's affair.
 
 Source: classic Docker's ``daemon/networkdriver/portmapper``.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address
 
 from mini_docker.drivers.networkdriver.contract import Address, PortBinding, PublishedPort
@@ -21,7 +22,8 @@ from mini_docker.drivers.networkdriver.port_allocator import (
     PortTaken,
 )
 from mini_docker.drivers.networkdriver.port_holder import PortHolder
-from mini_docker.errors import Conflict, Invalid
+from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
+from mini_docker.errors import Conflict, Invalid, Unavailable
 
 ALL_ADDRESSES = IPv4Address(0)
 
@@ -32,25 +34,37 @@ class PortMapper:
     """Which endpoint has which ports of the host.
 
     *Guarded by the lock*: both books.
+
+    Args:
+        proxies: who serves ports; None where rules lead every port.
+        needs_proxy: whether rules do not lead this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        proxies: UserlandProxies | None = None,
+        needs_proxy: Callable[[PublishedPort], bool] = lambda port: False,
+    ) -> None:
         self._lock = threading.Lock()
+        self._proxies = proxies
+        self._needs_proxy = needs_proxy
         self._allocator = PortAllocator()
         self._holder = PortHolder()
 
     def map(
-        self, endpoint: str, bindings: Sequence[PortBinding], default_address: Address | None
+        self, endpoint: str, bindings: Sequence[PortBinding], default_address: Address | None, container: Address
     ) -> tuple[PublishedPort, ...]:
         """Grant all the wishes, or none.
 
         Args:
             default_address: where a port is bound when the wish names no address; None for all of the host's.
+            container: where the endpoint is.
 
         Raises:
             PortTaken: a port is in use, by us or another program.
             Conflict: a range has no free port.
             Invalid: a wish that makes no sense, or an address that the host does not have.
+            Unavailable: a proxy cannot be started.
         """
         granted: list[PublishedPort] = []
         with self._lock:
@@ -59,6 +73,7 @@ class PortMapper:
                     address = binding.host_address or default_address or ALL_ADDRESSES
                     port = self._grant(endpoint, binding, address)
                     granted.append(PublishedPort(binding.container_port, binding.protocol, address, port.port))
+                    self._serve(granted[-1], container)
             except Exception:
                 self._unmap(granted)
                 raise
@@ -69,13 +84,22 @@ class PortMapper:
         with self._lock:
             self._unmap(ports)
 
-    def restore(self, endpoint: str, ports: Sequence[PublishedPort]) -> None:
+    def collect(self, keep: Iterable[PublishedPort]) -> None:
+        """End proxies of ports that are published no more, or need none now. Before `restore`, which takes ports."""
+        if self._proxies is not None:
+            self._proxies.collect([port for port in keep if self._needs_proxy(port)])
+
+    def restore(self, endpoint: str, ports: Sequence[PublishedPort], container: Address) -> None:
         """Know again what was granted before a restart. The rules work on, so what cannot be held is only told."""
         with self._lock:
-            for port in map(_host_port, ports):
+            for port in ports:
                 try:
-                    self._take(port, endpoint)
-                except (PortTaken, Invalid) as error:
+                    if self._proxies is not None and self._needs_proxy(port) and self._proxies.runs(port):
+                        self._allocator.allocate(_host_port(port), f"endpoint {endpoint}")  # the proxy holds it
+                    else:
+                        self._take(_host_port(port), endpoint)
+                        self._serve(port, container)
+                except (PortTaken, Invalid, Unavailable) as error:
                     log.warning("published port of endpoint %s: %s", endpoint, error)
 
     def close(self) -> None:
@@ -112,13 +136,19 @@ class PortMapper:
             self._allocator.release(port)
             raise
 
+    def _serve(self, port: PublishedPort, container: Address) -> None:
+        if self._proxies is not None and self._needs_proxy(port):
+            self._proxies.start(port, self._holder.hand_over(_host_port(port)), container)
+
     def _give_back(self, port: HostPort) -> None:
         self._holder.let_go(port)
         self._allocator.release(port)
 
     def _unmap(self, ports: Sequence[PublishedPort]) -> None:
-        for port in map(_host_port, ports):
-            self._give_back(port)
+        for port in ports:
+            if self._proxies is not None and self._needs_proxy(port):
+                self._proxies.end(port)
+            self._give_back(_host_port(port))
 
 
 def _host_port(port: PublishedPort) -> HostPort:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_interface
+from pathlib import Path
 
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
@@ -17,7 +18,8 @@ from mini_docker.drivers.networkdriver.contract import (
     PortBinding,
     PublishedPort,
 )
-from mini_docker.linux.firewall import Firewall
+from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
+from mini_docker.linux.firewall import Firewall, NoFirewall
 from mini_docker.linux.iptables import IptablesFirewall
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.linux.netlink import LinuxNetlink
@@ -28,10 +30,12 @@ DEFAULT_ID = "d" * 64
 HOST_ADDRESS, OUTSIDE_ADDRESS = "198.51.100.1", "198.51.100.2"
 
 
-def firewall_of(form: str, tag: str = "t") -> Firewall:
-    """The firewall form by its name: nftables, iptables-legacy or iptables-nft."""
+def firewall_of(form: str, tag: str = "t", loopback: bool = True) -> Firewall:
+    """The firewall form by its name: nftables, iptables-legacy, iptables-nft or none."""
     kind, _, flavour = form.partition("-")
-    return NftablesFirewall(tag) if kind == "nftables" else IptablesFirewall(tag, flavour)
+    if kind == "none":
+        return NoFirewall()
+    return NftablesFirewall(tag, loopback) if kind == "nftables" else IptablesFirewall(tag, flavour, loopback)
 
 
 class Container:
@@ -61,8 +65,9 @@ class Container:
 class Host:
     """A host in a private network, with an outside neighbour at 198.51.100.2."""
 
-    def __init__(self, namespace: Namespace, form: str, options: BridgeOptions) -> None:
+    def __init__(self, namespace: Namespace, form: str, options: BridgeOptions, proxies: Path | None) -> None:
         self.namespace = namespace
+        self.proxies = proxies
         self.form = form
         self.options = options
         self.outside = Namespace()
@@ -78,8 +83,10 @@ class Host:
 
     def start_driver(self) -> None:
         """A new driver, as after a start of the daemon; the default network is made."""
-        self.netlink, self.firewall = LinuxNetlink(), firewall_of(self.form)
-        self.driver = BridgeDriver(self.netlink, self.firewall, LinuxKernel(), self.options)
+        self.netlink = LinuxNetlink()
+        self.firewall = firewall_of(self.form, loopback=not self.options.userland_proxy)
+        proxies = UserlandProxies(self.proxies) if self.proxies else None
+        self.driver = BridgeDriver(self.netlink, self.firewall, LinuxKernel(), self.options, proxies)
         self.network = self.driver.create_network(default_network(self.options, DEFAULT_ID))
 
     def container(self, name: str, network: str = DEFAULT_ID) -> Container:
@@ -117,14 +124,14 @@ class Host:
 
 @contextmanager
 def host_with_bridge(
-    form: str = "nftables", sysctls: Mapping[str, str] | None = None, **options: object
+    form: str = "nftables", sysctls: Mapping[str, str] | None = None, proxies: Path | None = None, **options: object
 ) -> Iterator[Host]:
-    """A host while the block runs. Sysctls are by path below /proc/sys/net."""
+    """A host while the block runs. Sysctls are by path below /proc/sys/net; *proxies* is a folder for their doors."""
     with private_host() as namespace:
         for name, value in (sysctls or {}).items():
             LinuxKernel().write_file(f"/proc/sys/net/{name}", value)
         settings = {"bip": ip_interface("10.199.0.1/24"), "tag": "t", "mend_seconds": 0.0} | options
-        host = Host(namespace, form, BridgeOptions(**settings))  # type: ignore[arg-type]
+        host = Host(namespace, form, BridgeOptions(**settings), proxies)  # type: ignore[arg-type]
         try:
             yield host
         finally:
