@@ -364,3 +364,40 @@ def test_a_time_namespace(mini_runc: RuncBench) -> None:
     uptime = float(mini_runc.run(config).stdout.split()[0])
     here = float(Path("/proc/uptime").read_text().split()[0])
     assert uptime == pytest.approx(here + 1000000, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("propagation", "seen_outside", "seen_inside"),
+    [("rshared", True, True), ("rslave", False, True), ("rprivate", False, False)],
+)
+def test_volumes_share_mounts_as_they_are_told(
+    mini_runc: RuncBench, propagation: str, seen_outside: bool, seen_inside: bool
+) -> None:
+    """Shared: both ways. Slave: what the host mounts later arrives. Private: neither."""
+    volume = mini_runc.folder / "volume"
+    volume.mkdir()
+    go = mini_runc.folder / "go"
+    go.mkdir()
+    shell = (
+        "mkdir /tmp/v/inner && mount -t tmpfs mine /tmp/v/inner; touch /tmp/go/mounted;"
+        " until [ -e /tmp/go/outer ]; do sleep 0.01; done; grep -c /tmp/v/outer /proc/self/mountinfo"
+    )
+    config = mini_runc.config("sh", "-c", shell)
+    config["linux"]["rootfsPropagation"] = propagation
+    for name in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][name] = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]
+    for target, source, how in (("/tmp/v", volume, propagation), ("/tmp/go", go, "rprivate")):
+        config["mounts"].append(
+            {"destination": target, "type": "bind", "source": str(source), "options": ["rbind", how]}
+        )
+    id_, path = mini_runc.bundle(config)
+    outside = (
+        f"mount -t tmpfs theirs {volume} && mount --make-shared {volume} && mkdir {volume}/outer;"
+        f' "$@" & until [ -e {go}/mounted ]; do sleep 0.01; done; grep -c {volume}/inner /proc/self/mountinfo;'
+        f" mount -t tmpfs late {volume}/outer; touch {go}/outer; wait"
+    )
+    words = (mini_runc.command, "--root", str(mini_runc.folder / "state"), "run", "--bundle", path, id_)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", outside, "sh", *words], capture_output=True, timeout=SECONDS, check=False
+    )
+    assert [int(word) > 0 for word in done.stdout.split()] == [seen_outside, seen_inside], done.stderr
