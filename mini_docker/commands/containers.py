@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from mini_docker.commands import specs, units
+from mini_docker import units
+from mini_docker.commands import specs
 from mini_docker.commands.failure import CommandFailed
 from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, PRUNE_FILTER, QUIET, ellipsis, labels, short_id, show
 from mini_docker.commands.options import INT, STRING, SWITCH, Command, Flag

@@ -15,9 +15,9 @@ import tarfile
 from mini_docker.commands.failure import CommandFailed
 from mini_docker.commands.images import write_file
 from mini_docker.commands.options import STRING, SWITCH, Command, Flag
-from mini_docker.commands.units import human_size
 from mini_docker.http import quick_json
 from mini_docker.http.client import ErrorResponse
+from mini_docker.units import human_size
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:

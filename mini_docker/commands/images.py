@@ -6,7 +6,8 @@ import os
 import sys
 import time
 
-from mini_docker.commands import reference, specs, units
+from mini_docker import units
+from mini_docker.commands import reference, specs
 from mini_docker.commands.descriptors import write_all
 from mini_docker.commands.failure import CommandFailed, for_each
 from mini_docker.commands.listing import FILTER, FORMAT, NO_TRUNC, PRUNE_FILTER, QUIET, ellipsis, short_id, show

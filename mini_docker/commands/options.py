@@ -7,7 +7,7 @@ knows nothing of what a command does. Written by hand since argparse costs 12 ms
 
 from __future__ import annotations
 
-from mini_docker.commands import units
+from mini_docker import units
 from mini_docker.errors import Invalid
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
@@ -28,7 +28,7 @@ class Kind:
 
     Args:
         name: the word that stands for the value in ``--help``; empty for a switch.
-        convert: turns the word given into the value; raises ValueError with a sentence.
+        convert: turns the word given into the value; raises ValueError or Invalid with a sentence.
         default: the value when the flag is not given.
         repeated: the flag may be given often, and its value is a list.
     """
@@ -215,7 +215,7 @@ class Options:
         """
         try:
             value = flag.kind.convert(word)
-        except ValueError as error:
+        except (ValueError, Invalid) as error:
             raise ValueError(f'invalid argument "{word}" for "{flag}" flag: {error}') from None
         if flag.kind.repeated:
             if flag.long not in self.given:

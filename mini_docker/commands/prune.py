@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mini_docker.commands.failure import CommandFailed
-from mini_docker.commands.units import human_size
+from mini_docker.units import human_size
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from mini_docker.commands import terminal
 from mini_docker.commands.demultiplexer import Demultiplexer
 from mini_docker.commands.descriptors import write_all
 from mini_docker.commands.failure import CommandFailed
+from mini_docker.detach_keys import DetachKeys, parse_keys
 from mini_docker.errors import MiniDockerError
 from mini_docker.remote_api import STDERR, STDIN, STDOUT
 
@@ -71,8 +72,8 @@ class Session:
         self._tty = tty
         self._stdin = stdin
         self._shown = {STDOUT: stdout, STDERR: stderr}
-        keys = terminal.parse_detach_keys(detach_keys or terminal.DEFAULT_DETACH_KEYS)
-        self._keys = terminal.DetachKeys(keys) if tty and stdin else None
+        keys = parse_keys(detach_keys)
+        self._keys = DetachKeys(keys) if tty and stdin else None
         self._demultiplexer = Demultiplexer()
         self._socket, self._early = response.hijack()
 
@@ -133,8 +134,10 @@ class Session:
             data = os.read(STDIN, CHUNK)
         except OSError:  # EIO: the terminal has hung up, which is an end too
             data = b""
-        if self._keys is None or not data:
+        if self._keys is None:
             return data
+        if not data:
+            return self._keys.flush()  # the terminal is gone: what was held back was no knock
         passed = self._keys.feed(data)
         if self._keys.detached:
             self._send(passed)  # what was typed before the sequence is still the container's

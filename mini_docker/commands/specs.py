@@ -6,7 +6,7 @@ Source of the grammars: docs.docker.com/reference/cli/docker/container/run.
 
 from __future__ import annotations
 
-from mini_docker.commands.units import parse_size
+from mini_docker.units import parse_size
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 
 from mini_docker.commands.listing import FORMAT, NO_TRUNC, short_id, show
 from mini_docker.commands.options import SWITCH, Command, Flag
-from mini_docker.commands.units import binary_size, human_size
+from mini_docker.units import binary_size, human_size
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without its 3 ms
 if TYPE_CHECKING:

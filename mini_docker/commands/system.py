@@ -74,7 +74,7 @@ def info(client: Client, options: Options) -> int:
     answer = client.get("/info")
     if options["format"]:
         return _formatted(answer, options["format"])
-    from mini_docker.commands import units
+    from mini_docker import units
 
     lines = [
         f"Containers: {answer.get('Containers', 0)}",
@@ -102,7 +102,8 @@ def info(client: Client, options: Options) -> int:
 
 def events(client: Client, options: Options) -> int:
     """``events``: what happens, as it happens; with ``--until`` what has happened."""
-    from mini_docker.commands import specs, units
+    from mini_docker import units
+    from mini_docker.commands import specs
     from mini_docker.commands.failure import CommandFailed
     from mini_docker.commands.template import Template, TemplateError
 
@@ -122,7 +123,7 @@ def events(client: Client, options: Options) -> int:
 
 def event_line(event: dict[str, Any]) -> str:
     """One event as a line: when, what kind of thing, what happened to it, and its attributes."""
-    from mini_docker.commands.units import rfc3339
+    from mini_docker.units import rfc3339
 
     actor = event.get("Actor") or {}
     attributes = ", ".join(f"{name}={value}" for name, value in sorted((actor.get("Attributes") or {}).items()))
@@ -166,7 +167,7 @@ def df(client: Client, options: Options) -> int:
 
 
 def _usage(kind: str, total: int, active: int, size: int, idle: int) -> dict[str, str]:
-    from mini_docker.commands.units import human_size
+    from mini_docker.units import human_size
 
     share = f" ({idle * 100 // size}%)" if size > 0 else ""
     return {
@@ -179,7 +180,7 @@ def prune(client: Client, options: Options) -> int:
     """``system prune``: stopped containers, unused networks, dangling images; volumes only when asked."""
     from mini_docker.commands import prune as broom
     from mini_docker.commands import specs
-    from mini_docker.commands.units import human_size
+    from mini_docker.units import human_size
 
     filters = specs.parse_filters(options["filter"])
     image_filters = specs.parse_filters([*options["filter"], f"dangling={'false' if options['all'] else 'true'}"])

@@ -16,8 +16,8 @@ from typing import Any
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.restart import RestartPolicy
-from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.errors import Invalid
+from mini_docker.units import parse_size
 
 MEGABYTE = 1 << 20
 DEFAULT_SHM_BYTES = 64 * MEGABYTE

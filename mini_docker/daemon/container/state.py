@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mini_docker.daemon.container.timestamps import format_time, human_duration, parse_time
+from mini_docker.daemon.container.timestamps import format_time, parse_time
 from mini_docker.errors import Conflict, MiniDockerError, NotModified
+from mini_docker.units import human_duration
 
 CREATED = "created"
 RUNNING = "running"

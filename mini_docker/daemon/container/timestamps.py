@@ -70,34 +70,3 @@ def parse_time(text: str, now: int | None = None) -> int:
         ago = sum(float(number) * _UNITS[unit] for number, unit in parts)
         return max(0, (time.time_ns() if now is None else now) - int(min(ago, _LAST_SECOND) * _NANO))
     raise Invalid(f"invalid time {text!r}: give unix seconds, an RFC 3339 time, or a duration such as 10m")
-
-
-def human_duration(seconds: float) -> str:
-    """A duration in the words of ``docker ps``: ``Less than a second``, ``About a minute``, ``3 hours``.
-
-    Source: go-units' ``HumanDuration``.
-    """
-    whole = int(seconds)
-    minutes, hours = whole // 60, round(seconds / 3600)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    whole_hours = int(seconds // 3600)
-    if whole_hours < 24 * 7 * 2:
-        return f"{whole_hours // 24} days"
-    if whole_hours < 24 * 30 * 2:
-        return f"{whole_hours // 24 // 7} weeks"
-    if whole_hours < 24 * 365 * 2:
-        return f"{whole_hours // 24 // 30} months"
-    return f"{whole_hours // 24 // 365} years"

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mini_docker.daemon.container.detach_keys import DetachKeys
+from mini_docker.detach_keys import DetachKeys
 from mini_docker.engine import Job
 from mini_docker.remote_api import FRAME_HEADER_SIZE, STDERR, STDOUT, parse_frame_header
 

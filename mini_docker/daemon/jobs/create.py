@@ -24,7 +24,6 @@ from mini_docker.daemon.container.names import check_name, random_name
 from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, network_of
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.security import SecurityOptions
-from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_time
@@ -39,6 +38,7 @@ from mini_docker.errors import Invalid
 from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.libcontainer.capabilities import normalize_capabilities
+from mini_docker.units import parse_size
 
 
 @dataclass(frozen=True, slots=True)

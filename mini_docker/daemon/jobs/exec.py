@@ -13,13 +13,13 @@ from typing import Any
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.detach_keys import parse_keys
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.conversation import Talk, converse
 from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.process_planner import ProcessPlanner
 from mini_docker.daemon.jobs.resize import terminal_size
+from mini_docker.detach_keys import parse_keys
 from mini_docker.drivers.execdriver.contract import ExecDriver, Stdio
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Conflict, Invalid, NotFound

@@ -16,7 +16,7 @@ from mini_docker.daemon.container.restart import (
     starts_with_daemon,
 )
 from mini_docker.daemon.container.state import STATUSES, TRANSITIONS, State
-from mini_docker.daemon.container.timestamps import NEVER, format_time, human_duration, parse_time
+from mini_docker.daemon.container.timestamps import NEVER, format_time, parse_time
 from mini_docker.daemon.container.waiter import Condition, Waiter
 from mini_docker.errors import Cancelled, Conflict, Invalid, NotModified
 
@@ -101,17 +101,6 @@ def test_times_that_users_write() -> None:
     for text in ("yesterday", "2014-13-45T00:00:00Z", "5 parsecs", "9" * 20):
         with pytest.raises(Invalid, match="invalid time"):
             parse_time(text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (150, "2 minutes"),
-     (3600, "About an hour"), (7200, "2 hours"), (86400 * 3, "3 days"), (86400 * 20, "2 weeks"),
-     (86400 * 100, "3 months"), (86400 * 800, "2 years")],
-)  # fmt: skip
-def test_human_durations(seconds: float, words: str) -> None:
-    """The words of ``docker ps``."""
-    assert human_duration(seconds) == words
 
 
 def test_summary_words() -> None:

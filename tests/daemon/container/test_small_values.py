@@ -16,7 +16,6 @@ from mini_docker.daemon.container.links import Link, parse_link
 from mini_docker.daemon.container.names import ADJECTIVES, SURNAMES, check_name, random_name
 from mini_docker.daemon.container.ports import parse_port, port_bindings, ports_list, ports_map
 from mini_docker.daemon.container.signals import parse_signal
-from mini_docker.daemon.container.sizes import parse_size
 from mini_docker.daemon.jobs.stats import parse_net_dev, with_previous
 from mini_docker.daemon.jobs.surveyor import own_capabilities
 from mini_docker.daemon.jobs.top import parse_ps
@@ -116,16 +115,6 @@ def test_random_names(seed: int) -> None:
     name = random_name(taken.__contains__, random.Random(seed))
     assert name not in taken and check_name(name) == name
     assert len(set(ADJECTIVES)) == len(ADJECTIVES) and len(set(SURNAMES)) == len(SURNAMES)
-
-
-def test_sizes() -> None:
-    """Units are powers of 1024."""
-    assert [parse_size(text) for text in ("5", "1k", "2MB", "1.5g", "1GiB")] == [
-        5, 1024, 2 << 20, 3 << 29, 1 << 30,
-    ]  # fmt: skip
-    for text in ("", "x", "-1", "5q"):
-        with pytest.raises(Invalid, match="invalid size"):
-            parse_size(text)
 
 
 def test_own_capabilities() -> None:

@@ -147,7 +147,7 @@ def test_sizes_have_dockers_units(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes
 
 
-@pytest.mark.parametrize("text", ["", "G", "-1", "1.5G", "10X", "ten"])
+@pytest.mark.parametrize("text", ["", "G", "-1", "10X", "ten"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     """And the message shows how one looks."""
     with pytest.raises(Invalid, match="10G"):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_docker.commands import units
+from mini_docker import units
+from mini_docker.errors import Invalid
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_sizes(text: str, size: int) -> None:
 @pytest.mark.parametrize("text", ["", "x", "m", "-1", "1.2.3m", "1x", "1mm", "0x10", "1 2", "1e3"])
 def test_bad_sizes(text: str) -> None:
     """What is no size is refused with Docker's sentence, not guessed at."""
-    with pytest.raises(ValueError, match="invalid size"):
+    with pytest.raises(Invalid, match="invalid size"):
         units.parse_size(text)
 
 
@@ -69,7 +70,10 @@ def test_bad_durations(text: str) -> None:
     [
         (0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (150, "2 minutes"),
         (3600, "About an hour"), (7200, "2 hours"), (86400 * 3, "3 days"), (86400 * 20, "2 weeks"),
-        (86400 * 70, "2 months"), (86400 * 800, "2 years"),
+        (86400 * 70, "2 months"), (86400 * 800, "2 years"), (61, "About a minute"), (86400 * 100, "3 months"),
+        # Hours are rounded (a half up), and with them days to months; years are not.
+        (5399, "About an hour"), (5400, "2 hours"), (9000, "3 hours"), (71.5 * 3600, "3 days"),
+        (3 * 365 * 86400 - 60, "2 years"),
     ],
 )  # fmt: skip
 def test_human_durations(seconds: float, words: str) -> None:

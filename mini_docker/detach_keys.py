@@ -1,7 +1,8 @@
 """Detach keys: the knock by which a user leaves a terminal without ending what runs in it.
 
 A pure state machine over typed bytes: what is the beginning of the knock is held back until it is
-certain whether it is one.
+certain whether it is one. The daemon listens for it where a stock client does not, and our client does before the
+daemon hears anything; so it stands below both.
 
 Source: Docker's ``pkg/term/ascii.go`` and ``pkg/term/proxy.go``.
 """

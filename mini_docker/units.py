@@ -1,9 +1,14 @@
 """Numbers as people say them: sizes, durations, dates. Pure functions, in Docker's words.
 
+Client and daemon both speak them, so they stand below both; and since the client's start-up counts, nothing is
+imported here before it is needed.
+
 Source of the words: docker/go-units (HumanSize, BytesSize, HumanDuration, RAMInBytes).
 """
 
 from __future__ import annotations
+
+from mini_docker.errors import Invalid
 
 _BINARY = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -13,7 +18,7 @@ def parse_size(text: str) -> int:
     """Bytes in ``32m``, ``1.5GB``, ``64KiB``, ``4096``: units are powers of 1024, as for memory.
 
     Raises:
-        ValueError: it is no size.
+        Invalid: it is no size.
     """
     stripped = text.strip()
     number = stripped[: len(stripped) - len(stripped.lstrip("0123456789."))]
@@ -24,7 +29,7 @@ def parse_size(text: str) -> int:
             break
     whole, _, fraction = number.partition(".")
     if unit not in _BINARY or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
-        raise ValueError(f"invalid size: '{text}'")
+        raise Invalid(f"invalid size: '{text}': a number and a unit, as in 512m or 10G")
     return int(whole) * _BINARY[unit] + (int(float(f"0.{fraction}") * _BINARY[unit]) if fraction else 0)
 
 
@@ -87,9 +92,9 @@ def _scaled(size: float, base: float, units: tuple[str, ...], precision: int) ->
 
 
 def human_duration(seconds: float) -> str:
-    """``About a minute``, ``3 hours``: a duration as Docker says it."""
+    """``About a minute``, ``3 hours``: a duration as Docker says it: hours are rounded, all else is cut off."""
     whole = int(seconds)
-    minutes, hours = whole // 60, round(seconds / 3600)
+    minutes, hours = whole // 60, int(seconds / 3600 + 0.5)
     if whole < 1:
         return "Less than a second"
     if whole == 1:
@@ -110,7 +115,7 @@ def human_duration(seconds: float) -> str:
         return f"{hours // 24 // 7} weeks"
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"
+    return f"{whole // 3600 // 24 // 365} years"
 
 
 def parse_time(text: str) -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_docker.daemon.container.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
+from mini_docker.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from mini_docker.daemon.jobs.conversation import FrameSieve
 from mini_docker.errors import Invalid
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
@@ -23,6 +23,21 @@ def test_law_of_the_knock(keys: bytes, pieces: list[bytes]) -> None:
     knock = typed.find(keys)
     assert watcher.detached == (knock >= 0)
     assert passed == (typed if knock < 0 else typed[:knock])
+
+
+def test_a_knock_within_its_own_beginning() -> None:
+    """``aaab`` ends with ``aab``: what comes in vain begins anew with its longest end that may still be one."""
+    keys = DetachKeys(b"aab")
+    assert keys.feed(b"aaab") == b"a"
+    assert keys.detached
+
+
+def test_the_knock_over_two_reads() -> None:
+    """Two key presses come in two reads; what stood before them is sent, they and what follows are not."""
+    keys = DetachKeys(b"\x10\x11")
+    assert keys.feed(b"ls\x10") == b"ls"
+    assert keys.feed(b"\x11never") == b"" == keys.feed(b"more")
+    assert keys.detached
 
 
 def test_without_keys_nothing_detaches() -> None:
