@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_docker.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from mini_docker.daemon.jobs.conversation import FrameSieve
+from mini_docker.detach_keys import DEFAULT_KEYS, DetachKeys, parse_keys
 from mini_docker.errors import Invalid
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
 
