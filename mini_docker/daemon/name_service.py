@@ -59,9 +59,9 @@ class NameService:
     def serve(self, container: Container) -> None:
         """Serve it if it is on a network of the user's, which it has joined; else serve it no more.
 
-        A container whose own program has port 53 goes without: that is told, and no reason not to run it.
+        One in which the sockets cannot be opened goes without: that is told, and no reason not to run it.
         """
-        self._server.remove(container.id)  # or its old sockets would be in the new ones' way
+        self._server.remove(container.id)  # or its old sockets could be in the new ones' way
         if all(name in PREDEFINED for name in container.attachments):
             return
         try:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mini_docker.drivers.networkdriver.contract import Address
 from mini_docker.drivers.networkdriver.dns import DnsServer, receive_framed, send_framed
 from mini_docker.drivers.networkdriver.dns_message import address_of_reverse_name, answer_locally, for_datagram
+from mini_docker.linux import dns_sockets
 from mini_docker.linux.dns_sockets import DnsSockets, open_dns_sockets
 from tests.drivers.networkdriver.namespaces import Namespace, private_host
 
@@ -133,6 +134,45 @@ def container(upstream: Upstream) -> Iterator[Namespace]:
 def dig(namespace: Namespace, *words: str) -> list[str]:
     """What dig prints in short."""
     return namespace.run("dig", "+short", "+tries=1", "+time=5", "@127.0.0.11", *words).splitlines()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_container_may_run_a_name_server_of_its_own(container: Namespace) -> None:
+    """Bound to port 53 of all addresses, before and after ours: 127.0.0.11 stays ours, every other address its own."""
+    own = [container.serve("own", 53, protocol) for protocol in ("udp", "tcp")]
+    try:
+        for words in ((), ("+tcp",)):
+            assert dig(container, *words, "web") == ["10.0.0.2"]
+        for protocol in ("udp", "tcp"):
+            assert container.ask("127.0.0.1", 53, protocol) == "own 127.0.0.1"
+        with container.entered():
+            again = open_dns_sockets()  # as after a restart of the daemon: in place of the first ones
+        with again.datagrams as datagrams, again.streams:
+            datagrams.settimeout(5)
+            with container.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                asker.sendto(b"who?", ("127.0.0.11", 53))
+                assert datagrams.recv(100) == b"who?"
+    finally:
+        for each in own:
+            each.close()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_without_nftables_the_port_itself_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a container with a server of its own goes without ours, and is told so; all others have one."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no nftables in this kernel")
+
+    monkeypatch.setattr(dns_sockets, "redirect", refuse)
+    with private_host() as host:
+        sockets = open_dns_sockets()
+        assert sockets.datagrams.getsockname() == sockets.streams.getsockname() == ("127.0.0.11", 53)
+        sockets.close()
+        with host.serve("own", 53, "udp"), pytest.raises(OSError, match="in use"):
+            open_dns_sockets()
 
 
 class BrokenNames(FixedNames):
