@@ -296,6 +296,12 @@ class LayerStore:
         for layer in sorted(missing, key=self._depth):
             if self._references[layer.chain_id] == 0:
                 continue  # a drop was interrupted: recover finishes it next
+            if layer.parent is not None and layer.parent not in self._layers:
+                log.error(
+                    "layer %s is lost, and the record of the one below it: its images must be removed and pulled again",
+                    layer.chain_id,
+                )
+                continue
             log.warning("layer %s was lost by the graph driver: unpacking it again", layer.chain_id)
             try:
                 with self.blobs.open(layer.digest) as blob:
@@ -304,7 +310,8 @@ class LayerStore:
                 log.error("layer %s is lost, its images must be removed and pulled again: %s", layer.chain_id, error)
 
     def _depth(self, layer: Layer) -> int:
+        """How many layers lie below it, as far as there are records of them."""
         depth = 0
-        while layer.parent is not None:
+        while layer.parent is not None and layer.parent in self._layers:
             layer, depth = self._layers[layer.parent], depth + 1
         return depth

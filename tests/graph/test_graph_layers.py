@@ -319,6 +319,24 @@ def test_layers_that_the_driver_lost_are_unpacked_again(graph: Graph, driver: Fa
     assert driver.tree(driver_layer(image.layers[1])) == {"/a": "a", "/b": "b"}
 
 
+def test_a_record_without_the_one_below_it_does_not_stop_the_daemon(
+    graph: Graph, driver: FakeDriver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a layer can't be unpacked again: it is named in the log, it stays, and all others are unpacked."""
+    lost, sound = add_image(graph, [A, B, C]), add_image(graph, [B])
+    for chain in (*reversed(lost.layers), *sound.layers):
+        driver.remove(driver_layer(chain))
+    (tmp_path / "graph" / "layers" / f"{driver_layer(lost.layers[0])}.json").unlink()
+    again = Graph(tmp_path / "graph", driver)
+    again.recover()
+    assert f"layer {lost.layers[1]} is lost, and the record of the one below it" in caplog.text
+    assert f"layer {lost.layers[2]} is lost" in caplog.text
+    assert driver.tree(driver_layer(sound.layers[0])) == {"/b": "b"}
+    again.delete(lost.id)
+    assert add_image(again, [A, B, C]) == lost, "removed and pulled again, it is whole again"
+    assert driver.tree(driver_layer(lost.layers[2])) == {"/a": "a", "/b": "b", "/c": "c"}
+
+
 class ReferenceMachine(RuleBasedStateMachine):
     """Random images over few layers: the layers that exist are exactly those that some image needs."""
 

@@ -109,9 +109,10 @@ class Executions:
         Raises:
             Conflict: it was started before. NotFound: no such exec.
         """
-        execution = self.get(id)
         with self._lock:
-            execution = self._by_id[id]
+            execution = self._by_id.get(id)
+            if execution is None:
+                raise NotFound(f"No such exec instance: {id}")
             if execution.started:
                 if execution.running or execution.exit_code is None:
                     raise Conflict(f"Error: Exec command {id} is already running")
@@ -120,10 +121,11 @@ class Executions:
         return execution
 
     def running_as(self, id: str, pid: int) -> None:
-        """It runs; if its end is known already, it stays ended."""
+        """It runs; if its end is known already, it stays ended, and if its container is gone, it is forgotten."""
         with self._lock:
-            if self._by_id[id].running:
-                self._by_id[id] = replace(self._by_id[id], pid=pid)
+            execution = self._by_id.get(id)
+            if execution is not None and execution.running:
+                self._by_id[id] = replace(execution, pid=pid)
 
     def ended(self, id: str, exit_code: int) -> Execution | None:
         """It ended; None if we do not know it (it is an earlier daemon's)."""
@@ -191,12 +193,13 @@ class ExecStart:
         execution = self._executions.get(argument(job, what="an exec"))
         container = self._containers.get(execution.container)
         _require_up(container)
-        execution = self._executions.claim(execution.id)
         config = execution.config
-        stdin = config.attach_stdin and not detach
-        log_event(job, container, f"exec_start: {' '.join(config.cmd)}", execID=execution.id)
+        # Before it is claimed: who claims it must also end it, whatever happens.
         process = self._planner.plan(container, config.cmd, config.env, config.working_dir, config.user,
                                      config.tty, config.privileged)  # fmt: skip
+        execution = self._executions.claim(execution.id)
+        stdin = config.attach_stdin and not detach
+        log_event(job, container, f"exec_start: {' '.join(config.cmd)}", execID=execution.id)
         try:
             pid = self._exec_driver.exec(
                 container.id, execution.id, process, Stdio(open_stdin=stdin, stdin_once=True, attached=not detach)

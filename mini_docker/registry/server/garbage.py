@@ -3,19 +3,24 @@
     tags ─▶ manifests ─▶ their blobs       kept
     everything else in the hall            removed, if it is older than a day: a push may be under way
 
-It needs no stop of the server: what is pushed meanwhile is young, and so is kept.
+It needs no stop of the server: what is pushed meanwhile is young, and so is kept. One damaged record costs its
+repository the sweep, and no other.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mini_docker.errors import Invalid
 from mini_docker.registry.server.errors import Refused
 from mini_docker.registry.server.manifests import names_in
 from mini_docker.registry.server.storage import BLOBS, Storage
 from mini_docker.registry.server.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 YOUNG_SECONDS = 24 * 3600.0
 
@@ -49,18 +54,26 @@ def collect(
     deadline = time.time() - young_seconds
     manifests, keep = 0, set[str]()
     for repository in storage.catalog():
-        named = _named(storage, repository) if delete_untagged else set(storage.manifests(repository))
-        blobs: set[str] = set()
-        for digest in storage.manifests(repository):
-            if digest not in named and _age_before(storage, digest, deadline):
-                manifests += 1
-                if not dry:
-                    with suppress(Refused):
-                        storage.delete_manifest(repository, digest)
-                continue
-            keep.add(digest)
-            blobs.update(_blobs_of(storage, repository, digest))
-        keep |= blobs
+        try:
+            named = _named(storage, repository) if delete_untagged else set(storage.manifests(repository))
+            doomed = {
+                digest
+                for digest in storage.manifests(repository)
+                if digest not in named and _age_before(storage, digest, deadline)
+            }
+            kept = set(storage.manifests(repository)) - doomed
+            blobs = {blob for digest in kept for blob in _blobs_of(storage, repository, digest)}
+        except (Refused, Invalid, OSError) as error:
+            # What a damaged record named cannot be told any more: all that the repository lists stays.
+            log.warning("repository %s has a damaged record and is left as it is: %s", repository, error)
+            keep |= {*storage.manifests(repository), *storage.listed_blobs(repository)}
+            continue
+        for digest in doomed:
+            manifests += 1
+            if not dry:
+                with suppress(Refused):
+                    storage.delete_manifest(repository, digest)
+        keep |= kept | blobs
         _unlist(storage, repository, blobs, deadline, dry)
     removed, size = _sweep(storage, keep, deadline, dry)
     return Swept(manifests, removed, 0 if dry else Uploads(storage).expire(), size, dry)

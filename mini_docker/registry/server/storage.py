@@ -106,6 +106,10 @@ class Storage:
         except FileNotFoundError:
             raise Refused("BLOB_UNKNOWN", "blob unknown to registry") from None
 
+    def listed_blobs(self, repository: str) -> list[str]:
+        """The digests of all blobs on the repository's list."""
+        return _names(self._list(repository, BLOBS))
+
     # ---------------------------------------------------------------- manifests
 
     def put_manifest(self, repository: str, digest: str, media_type: str, data: bytes, subject: str = "") -> None:

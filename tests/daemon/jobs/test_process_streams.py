@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mini_docker.daemon.jobs.exec import ExecConfig, Executions
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Conflict, Invalid, NotFound
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
@@ -280,3 +281,16 @@ def test_stats_and_top(house: FakeHouse) -> None:
     assert "PID" in top["Titles"] and len(top["Processes"]) == 1
     with pytest.raises(Invalid):
         house.run("top", container, ps_args="; reboot")
+
+
+def test_an_exec_of_a_container_that_is_deleted_meanwhile() -> None:
+    """Between two looks the container may go, and its execs with it: no mistake of ours, and said as what it is."""
+    executions = Executions()
+    execution = executions.add("c1", ExecConfig(cmd=("true",)))
+    assert executions.claim(execution.id).running
+    executions.forget("c1")
+    executions.running_as(execution.id, 7)  # it was started all the same, and nobody will ask for it
+    assert executions.ended(execution.id, 0) is None and executions.of("c1") == []
+    for ask in (executions.claim, executions.get):
+        with pytest.raises(NotFound, match="No such exec instance"):
+            ask(execution.id)

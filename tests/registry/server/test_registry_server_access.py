@@ -178,3 +178,30 @@ def test_garbage_collection_of_untagged_manifests(tmp_path: Path) -> None:
         assert collect(registry.storage, delete_untagged=True).manifests == 1
         assert registry.ask("GET", f"/v2/me/app/manifests/{old.digest}").status == 404
         assert registry.ask("GET", "/v2/me/app/manifests/1").body == new.manifest
+
+
+@pytest.mark.parametrize("damage", ["not json", "record gone", "blob gone", "no digest"])
+def test_one_damaged_record_does_not_end_the_sweep(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its repository is left as it is, for what it named cannot be told; the others are swept."""
+    broken, kept, gone = (make_image({"a": word}) for word in (b"broken", b"kept", b"gone"))
+    with own_registry(tmp_path) as registry:
+        registry.push("a/broken", "1", broken)
+        registry.push("a/broken", "2", kept)
+        registry.push("b/sound", "1", gone)
+        registry.ask("DELETE", f"/v2/b/sound/manifests/{gone.digest}")
+        record = registry.storage.blob_path(broken.digest)
+        if damage == "record gone":
+            (registry.storage.repositories / "a/broken/_tags/1").write_text("sha256:" + "0" * 64)
+        elif damage == "blob gone":
+            record.unlink()
+        else:
+            record.write_text("{" if damage == "not json" else '{"schemaVersion": 2, "config": {}}')
+        age(tmp_path)
+        collect(registry.storage, delete_untagged=damage == "record gone")
+        assert not any(registry.storage.blob_path(one).exists() for one in gone.blobs)
+        assert registry.ask("GET", "/v2/a/broken/manifests/2").body == kept.manifest
+        for one in {*kept.blobs, *(() if damage == "record gone" else broken.blobs)}:
+            assert registry.ask("HEAD", f"/v2/a/broken/blobs/{one}").status == 200, "a blob of its list was swept"
+    assert ("a/broken has a damaged record" in caplog.text) == (damage != "record gone")
