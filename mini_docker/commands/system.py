@@ -88,6 +88,8 @@ def info(client: Client, options: Options) -> int:
         if answer.get(key) not in (None, ""):
             value = answer[key]
             lines.append(f"{label}: {str(value).lower() if isinstance(value, bool) else value}")
+        if key == "ExecutionDriver":
+            lines += _walls(answer)
     if answer.get("MemTotal"):
         lines.append(f"Total Memory: {units.binary_size(answer['MemTotal'])}")
     if answer.get("SecurityOptions"):
@@ -98,6 +100,16 @@ def info(client: Client, options: Options) -> int:
     for warning in answer.get("Warnings") or ():
         print(warning, file=sys.stderr)
     return 0
+
+
+def _walls(answer: dict[str, Any]) -> list[str]:
+    """Which walls the execution driver puts around a container, which not; and the drivers beside it."""
+    walls: dict[str, bool] = answer.get("Walls") or {}
+    there, missing = ([name for name in walls if walls[name] is wall] for wall in (True, False))
+    lines = [f" Walls: {' '.join(there)}"] if there else []
+    lines += [f" No Walls: {' '.join(missing)}"] if missing else []
+    others: dict[str, str] = answer.get("OtherExecutionDrivers") or {}
+    return lines + [f" Other: {name}{f' (not available: {others[name]})' if others[name] else ''}" for name in others]
 
 
 def events(client: Client, options: Options) -> int:

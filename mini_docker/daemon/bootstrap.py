@@ -167,7 +167,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     selection = choose_graph_driver(said, kernel)
     graph_driver = selection.driver
     graph_driver.cleanup()
-    exec_driver = choose_exec_driver(said.exec_driver, settings.exec_root, CgroupManager(kernel, hierarchy))
+    cgroups = CgroupManager(kernel, hierarchy)
+    exec_driver = choose_exec_driver(said.exec_driver, settings.exec_root, cgroups)
 
     # Each driver has a graph of its own: a layer is whole only where its driver has it.
     graph = Graph(root / "graph" / graph_driver.name, graph_driver)
@@ -218,6 +219,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             last_capability=int(kernel.read_file("/proc/sys/kernel/cap_last_cap")),
             warnings=(f"WARNING: {selection.warning}",) if selection.warning else (),
         ),
+            features=cgroups.features,
+            other_exec_drivers=other_exec_drivers(said.exec_driver),
     )
 
 
@@ -259,6 +262,13 @@ def choose_exec_driver(name: str, run: Path, cgroups: CgroupManager) -> ExecDriv
 
 def _networks(said: DaemonFlags, kernel: Kernel, root: Path) -> tuple[BridgeDriver, NetworkTable]:
     netlink = LinuxNetlink()
+def other_exec_drivers(name: str) -> dict[str, str]:
+    """The exec drivers beside *name*, each with why it can't be had here, or nothing."""
+    return {other: "" for other in EXEC_DRIVERS if other != name} | {
+        known.name: known.reason for known in KNOWN_DRIVERS
+    }
+
+
     options = replace(said.bridge, userland_proxy=said.bridge.userland_proxy or not can_route_loopback(kernel))
     firewall = choose_firewall(options.instance_tag, options.iptables, loopback=not options.userland_proxy)
     proxies = UserlandProxies(said.settings.exec_root / "proxies")

@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
-from mini_docker.daemon.jobs import changes, containers, copy, exec, images, stop, system, viz, volumes
+from mini_docker.daemon.jobs import changes, containers, copy, exec, images, info, stop, system, viz, volumes
 from mini_docker.daemon.jobs.attach import Attach
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.create import Create
@@ -57,6 +57,7 @@ from mini_docker.errors import MiniDockerError, NotModified
 from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.libcontainer.capabilities import LAST_CAP
+from mini_docker.libcontainer.cgroups.features import CgroupFeatures
 from mini_docker.linux.kernel import Kernel
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Collaborators:
         names: the `GraphDB` of container names and links.
         seccomp: Docker's default profile, or None when the kernel cannot filter system calls.
         last_capability: the youngest one that this kernel has.
+        features: which limits this kernel can keep.
+        other_exec_drivers: name → why it can't be had here; empty where it could have been asked for.
         warnings: what whoever asks for ``info`` should know of how the daemon was started.
     """
 
@@ -91,6 +94,8 @@ class Collaborators:
     host_name: str
     seccomp: dict[str, Any] | None = None
     last_capability: int = LAST_CAP
+    features: CgroupFeatures = field(default_factory=CgroupFeatures)
+    other_exec_drivers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -223,10 +228,10 @@ class Daemon:
         who = self._with
         return {
             "version": system.version,
-            "info": system.Info(
+            "info": info.Info(
                 who.settings, who.containers, who.images, who.graph_driver, who.exec_driver,
                 tuple(driver.name for driver in who.networks.drivers()), who.events,
-                engine_id(who.settings.root / "engine-id"), who.warnings,
+                engine_id(who.settings.root / "engine-id"), who.features, who.other_exec_drivers, who.warnings,
             ),
             "system_df": system.SystemDf(who.containers, who.images, who.layers, who.volumes),
             "log": Log(who.events),

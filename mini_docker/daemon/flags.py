@@ -88,6 +88,8 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> D
             shutdown_timeout=said.shutdown_timeout,
             labels=tuple(said.label),
             debug=said.debug,
+            insecure_registries=tuple(said.insecure_registry),
+            registry_mirrors=tuple(said.registry_mirror),
         ),
         bridge=BridgeOptions(
             bridge=said.bridge,

@@ -18,6 +18,7 @@ class DaemonSettings:
         shutdown_timeout: seconds that a container without a stop timeout of its own has, at most, at the daemon's end;
             negative: as long as at any other time.
         labels: ``key=value``, shown by ``info``.
+        insecure_registries, registry_mirrors: as the registry's client has them, shown by ``info``.
     """
 
     root: Path
@@ -30,3 +31,5 @@ class DaemonSettings:
     shutdown_timeout: float = 15.0
     labels: tuple[str, ...] = ()
     debug: bool = False
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()

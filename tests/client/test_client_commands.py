@@ -439,8 +439,14 @@ def test_version_and_info(daemon: FakeDaemon, cli: Cli) -> None:
     daemon.route("GET", "/version", Answer(json={"Version": "9.9", "ApiVersion": "1.41", "Os": "linux", "Arch": "x"}))
     assert " Version:        9.9\n" in cli("version")[1]
     assert cli("version", "--format", "{{.Server.Version}}")[1] == "9.9\n"
-    daemon.route("GET", "/info", Answer(json={"Containers": 3, "Driver": "overlay", "MemTotal": 1 << 30}))
+    told = {"Containers": 3, "Driver": "overlay", "MemTotal": 1 << 30, "ExecutionDriver": "native-0.1"}
+    walls, others = {"pid": True, "mount": True, "user": False}, {"chroot": "", "qemu": "later"}
+    daemon.route("GET", "/info", Answer(json=told | {"Walls": walls, "OtherExecutionDrivers": others}))
     out = cli("info")[1]
+    assert (
+        "Execution Driver: native-0.1\n Walls: pid mount\n No Walls: user\n Other: chroot\n"
+        " Other: qemu (not available: later)\n" in out
+    )
     assert "Containers: 3\n" in out and "Storage Driver: overlay\n" in out and "Total Memory: 1GiB\n" in out
 
 

@@ -133,7 +133,7 @@ def test_another_graph_driver_says_so_and_loses_nothing(house: House) -> None:
     house.start("-s", "vfs")
     try:
         assert call(house, "ours", "images", "-aq") == call(house, "ours", "ps", "-aq") == ""
-        (warning,) = json.loads(call(house, "ours", "info", "--format", "{{json .Warnings}}"))
+        warning, *_ = json.loads(call(house, "ours", "info", "--format", "{{json .Warnings}}"))
         assert "used with the graph driver overlay" in warning and "-s overlay" in warning
         tar = io.BytesIO()
         with tarfile.open(fileobj=tar, mode="w"):

@@ -57,6 +57,13 @@ def test_any_end_of_the_api_ends_the_daemon(failure: Exception) -> None:
     assert api.failure is failure
 
 
+def test_other_exec_drivers_are_told_with_their_reasons() -> None:
+    """``info`` says what could be asked for instead, and of what cannot why not."""
+    others = bootstrap.other_exec_drivers("native")
+    assert "native" not in others and others["chroot"] == ""
+    assert "this is Linux" in others["bsd-jails"]
+
+
 def test_exec_drivers_by_name(tmp_path: Path) -> None:
     """One that nobody knows, and one that is known and can't be had: told apart, with the reason."""
     cgroups: CgroupManager = None  # type: ignore[assignment]  # never reached

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from mini_docker.daemon.container.volumes import VolumeStore
+from mini_docker.daemon.jobs.info import limits_of, machine_warnings, registry_config
 from mini_docker.errors import Conflict, Invalid, NotFound, Unavailable
+from mini_docker.graph.image import ImageConfig
+from mini_docker.libcontainer.cgroups.features import CgroupFeatures
 from tests.daemon.fakes import FakeHouse
+from tests.graph.layer_tars import stream, tar
 
 
 def ps(house: FakeHouse, filters: dict[str, list[str]] | None = None, **env: str) -> list[str]:
@@ -235,10 +239,51 @@ def test_info_version_df(house: FakeHouse) -> None:
     version = house.run("version")
     assert version["ApiVersion"] == "1.41" and version["Components"][0]["Name"] == "Engine"
     df = house.run("system_df")
+    assert df["Images"][0]["Created"] == 0, "the image does not say when it was made"
     assert len(df["Images"]) == len(df["Containers"]) == 1 and df["Volumes"] == []
     assert house.run("plugins") == []
     with pytest.raises(Unavailable):
         house.run("swarm_leave")
+
+
+def test_system_df_shares_and_dates(house: FakeHouse) -> None:
+    """What two images have in common is counted as shared by each, and an image's date is its own."""
+    layer = house.graph.add_layer(None, stream(tar({"a": "12345"})))
+    for word in ("one", "two"):
+        config = ImageConfig(
+            "amd64", "linux", created="2014-08-20T17:03:05Z", config={"Cmd": [word]}, diff_ids=(layer.diff_id,)
+        )
+        house.graph.register(config.encode())
+    images = house.run("system_df")["Images"]
+    assert sorted((one["Size"], one["SharedSize"], one["Created"]) for one in images) == [
+        (0, 0, 0), (5, 5, 1408554185), (5, 5, 1408554185),
+    ]  # fmt: skip
+
+
+def test_info_tells_the_limits_that_can_be_kept() -> None:
+    """By what the kernel has, one by one: swap may lack where memory is counted."""
+    features = CgroupFeatures(memory=True, cpu_quota=True, pids=True, oom_kill_disable=True)
+    limits = limits_of(features)
+    assert {name for name, kept in limits.items() if kept} == {
+        "MemoryLimit", "CpuCfsPeriod", "CpuCfsQuota", "PidsLimit", "OomKillDisable",
+    }  # fmt: skip
+    warnings = machine_warnings(limits | {"IPv4Forwarding": False})
+    assert "WARNING: No swap limit support" in warnings and "WARNING: IPv4 forwarding is disabled" in warnings
+    assert not any("memory limit" in warning for warning in warnings)
+
+
+def test_a_driver_without_limits_keeps_none(house: FakeHouse) -> None:
+    """Whatever the kernel could: the fake driver has no walls at all."""
+    info = house.run("info")
+    assert info["Walls"]["limits"] is info["MemoryLimit"] is info["PidsLimit"] is False
+
+
+def test_info_tells_how_registries_are_spoken_to() -> None:
+    """As the flags have it: networks and hosts apart, mirrors for Docker Hub."""
+    config = registry_config(("r:5000", "10.0.0.0/8"), ("https://mirror.example",))
+    assert config["InsecureRegistryCIDRs"] == ["127.0.0.0/8", "10.0.0.0/8"]
+    assert config["IndexConfigs"]["r:5000"]["Secure"] is False and config["IndexConfigs"]["docker.io"]["Secure"] is True
+    assert config["Mirrors"] == config["IndexConfigs"]["docker.io"]["Mirrors"] == ["https://mirror.example/"]
 
 
 def test_container_prune(house: FakeHouse) -> None:
