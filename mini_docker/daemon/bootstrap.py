@@ -217,10 +217,10 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             host_name=platform.node(),
             seccomp=default_profile(),
             last_capability=int(kernel.read_file("/proc/sys/kernel/cap_last_cap")),
-            warnings=(f"WARNING: {selection.warning}",) if selection.warning else (),
-        ),
             features=cgroups.features,
             other_exec_drivers=other_exec_drivers(said.exec_driver),
+            warnings=(f"WARNING: {selection.warning}",) if selection.warning else (),
+        ),
     )
 
 
@@ -260,8 +260,6 @@ def choose_exec_driver(name: str, run: Path, cgroups: CgroupManager) -> ExecDriv
     return driver
 
 
-def _networks(said: DaemonFlags, kernel: Kernel, root: Path) -> tuple[BridgeDriver, NetworkTable]:
-    netlink = LinuxNetlink()
 def other_exec_drivers(name: str) -> dict[str, str]:
     """The exec drivers beside *name*, each with why it can't be had here, or nothing."""
     return {other: "" for other in EXEC_DRIVERS if other != name} | {
@@ -269,6 +267,8 @@ def other_exec_drivers(name: str) -> dict[str, str]:
     }
 
 
+def _networks(said: DaemonFlags, kernel: Kernel, root: Path) -> tuple[BridgeDriver, NetworkTable]:
+    netlink = LinuxNetlink()
     options = replace(said.bridge, userland_proxy=said.bridge.userland_proxy or not can_route_loopback(kernel))
     firewall = choose_firewall(options.instance_tag, options.iptables, loopback=not options.userland_proxy)
     proxies = UserlandProxies(said.settings.exec_root / "proxies")
