@@ -34,6 +34,7 @@ from mini_docker.daemon.jobs import network, pull, push, registries, trace
 from mini_docker.daemon.jobs import networks as networks_jobs
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.daemon.name_service import NameService
+from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
@@ -197,7 +198,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
 
     containers = ContainerStore(root / "containers")
     name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
-    for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service).items():
+    files = NetworkFiles(settings, platform.node())
+    for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service, files).items():
         engine.register(name, handler)
     return Daemon(
         engine,

@@ -136,14 +136,20 @@ class DeleteAddress:
 
 @dataclass(frozen=True, slots=True)
 class AddRoute:
-    """Send packets for *destination* through *gateway*; a destination of None is the default route."""
+    """Send packets for *destination* through *gateway*; a destination of None is the default route.
+
+    Attributes:
+        replace: whether it may take the place of a route to the same destination.
+    """
 
     gateway: IPAddress
     link: str
     destination: IPNetwork | None = None
+    replace: bool = False
 
     def __str__(self) -> str:
-        return f"ip route add {self.destination or 'default'} via {self.gateway} dev {self.link}"
+        verb = "replace" if self.replace else "add"
+        return f"ip route {verb} {self.destination or 'default'} via {self.gateway} dev {self.link}"
 
 
 Request = CreateBridge | CreateVeth | SetLink | DeleteLink | AddAddress | DeleteAddress | AddRoute

@@ -35,7 +35,7 @@ from mini_docker.linux.netlink_requests import (
 # linux/netlink.h: the header's types and flags
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
-NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLM_F_DUMP = 0x300
 NLM_F_DUMP_INTR = 0x10
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
@@ -132,7 +132,8 @@ def encode(request: Request, sequence: int, index_of: IndexOf) -> bytes:
             if request.destination:
                 body += _attribute(RTA_DST, request.destination.network_address.packed)
             body += _attribute(RTA_GATEWAY, request.gateway.packed) + _number(RTA_OIF, index_of(request.link))
-            return message(RTM_NEWROUTE, new, sequence, body)
+            put = acknowledged | NLM_F_CREATE | NLM_F_REPLACE if request.replace else new
+            return message(RTM_NEWROUTE, put, sequence, body)
 
 
 def encode_get_link(name: str, sequence: int) -> bytes:

@@ -365,6 +365,9 @@ class FakeNetworkDriver:
     def leave(self, endpoint: str, sandbox: Any) -> None:
         self.joined.discard(endpoint)
 
+    def set_gateway(self, endpoint: str, sandbox: Any) -> None:
+        assert endpoint in self.joined
+
     def publish(self, endpoint: str, bindings: Any) -> tuple[PublishedPort, ...]:
         self._maybe_fail("publish")
         ports = tuple(

@@ -6,6 +6,7 @@ them again. They know nothing of how a driver connects anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 from typing import Any
@@ -83,6 +84,15 @@ class Attachment:
             api_json.decode(EndpointConfig, data["Wish"]),
             endpoint_from_json(endpoint) if endpoint else None,
         )
+
+
+def way_out(places: Iterable[Attachment]) -> Attachment | None:
+    """The place through which a container reaches elsewhere, and its published ports are reached.
+
+    Of several that have a gateway it is the one whose network's name comes first, as Docker chooses.
+    """
+    leading = (place for place in places if place.endpoint and place.endpoint.lease.gateway)
+    return min(leading, key=lambda place: place.network, default=None)
 
 
 def endpoint_to_json(state: EndpointState) -> dict[str, Any]:

@@ -8,30 +8,23 @@ driver's.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from mini_docker.daemon.container.attachment import Attachment, endpoint_from_json
+from mini_docker.daemon.container.attachment import Attachment, endpoint_from_json, way_out
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.networks import HOST, PREDEFINED, Networks, endpoint_id
+from mini_docker.daemon.container.networks import Networks, endpoint_id
 from mini_docker.daemon.container.ports import port_bindings
-from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.name_service import NameService
+from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import Sandbox
-from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
 from mini_docker.drivers.networkdriver.contract import EndpointState, PortBinding, SandboxSockets
 from mini_docker.drivers.networkdriver.hosts_file import Entry
-from mini_docker.durable import replace_file
 from mini_docker.engine import Job
 from mini_docker.errors import NotFound
-
-HOST_RESOLV_CONF = Path("/etc/resolv.conf")
-HOST_HOSTS = Path("/etc/hosts")
-EMBEDDED_DNS = "127.0.0.11"
 
 
 class Connections:
@@ -40,8 +33,7 @@ class Connections:
     def __init__(self, networks: Networks, names: NameService, settings: DaemonSettings, host_name: str) -> None:
         self._networks = networks
         self._names = names
-        self._settings = settings
-        self._host_name = host_name
+        self._files = NetworkFiles(settings, host_name)
 
     def allocate(self, job: Job, container: Container, undo: ExitStack) -> None:
         """Lease an address on each of the container's networks, by the job ``allocate_interface``."""
@@ -58,79 +50,31 @@ class Connections:
             undo.callback(self._release_one, job, container, name)
 
     def write_files(self, container: Container, linked_hosts: Sequence[Entry] = ()) -> dict[str, str]:
-        """Write the container's hostname, hosts and resolv.conf.
-
-        Args:
-            linked_hosts: entries for /etc/hosts, of links.
-
-        Returns:
-            path in the container → path on the host.
-
-        Raises:
-            Invalid: an ``--add-host`` that is none.
-        """
-        hostname = hostname_of(container.id, container.config, container.host_config, self._host_name)
-        replace_file(container.hostname_path, f"{hostname}\n".encode(), durable=False)
-        replace_file(container.hosts_path, self._hosts(container, hostname, linked_hosts).encode(), durable=False)
-        replace_file(container.resolv_conf_path, self._resolv_conf(container).encode(), durable=False)
-        return {
-            "/etc/resolv.conf": str(container.resolv_conf_path),
-            "/etc/hostname": str(container.hostname_path),
-            "/etc/hosts": str(container.hosts_path),
-        }
-
-    @staticmethod
-    def _hosts(container: Container, hostname: str, linked: Sequence[Entry]) -> str:
-        leases = [place.endpoint.lease for place in container.attachments.values() if place.endpoint]
-        gateway = next((lease.gateway for lease in leases if lease.gateway), None)
-        extra = hosts_file.extra_entries(container.host_config.extra_hosts, gateway)
-        if HOST in container.attachments:
-            # It is at the host's place, so it knows whom the host knows.
-            return _read(HOST_HOSTS) + "".join(f"{address}\t{' '.join(names)}\n" for address, names in extra)
-        domain = container.config.domainname
-        own = [hosts_file.own_entry(lease.address.ip, hostname, domain) for lease in leases if lease.address]
-        return hosts_file.text((*extra, *linked, *own))
-
-    def _resolv_conf(self, container: Container) -> str:
-        host, settings = container.host_config, self._settings
-        if HOST in container.attachments and not (host.dns or host.dns_search or host.dns_options):
-            return _read(HOST_RESOLV_CONF)
-        conf = resolv_conf.for_container(
-            _read(HOST_RESOLV_CONF),
-            host.dns or settings.dns,
-            host.dns_search or settings.dns_search,
-            host.dns_options or settings.dns_options,
-        )
-        if any(name not in PREDEFINED for name in container.attachments):
-            # On a network of the user's names are asked of our own server, which asks the others.
-            conf = replace(conf, nameservers=(EMBEDDED_DNS,), options=(*conf.options, "ndots:0"))
-        return conf.text()
+        """Write the container's hostname, hosts and resolv.conf; see `NetworkFiles.write`."""
+        return self._files.write(container, linked_hosts)
 
     def join(self, container: Container, sandbox: Sandbox, undo: ExitStack) -> None:
         """Put the parked sandbox on its networks; interfaces are numbered in their order."""
         if sandbox.namespace < 0:
             return  # it has no network namespace of its own: nothing to join
         sockets = SandboxSockets(sandbox.namespace, sandbox.netlink)
+        leads = way_out(container.attachments.values())
         for index, attachment in enumerate(list(container.attachments.values())):
             assert attachment.endpoint is not None  # allocated just now
             driver = self._networks.driver_of(attachment.network_id)
-            joined = driver.join(attachment.endpoint_id, sockets, f"eth{index}", default_route=index == 0)
+            joined = driver.join(attachment.endpoint_id, sockets, f"eth{index}", default_route=attachment is leads)
             undo.callback(driver.leave, attachment.endpoint_id, None)
             container.attach(replace(attachment, endpoint=replace(attachment.endpoint, joined=joined)))
         undo.callback(self._names.end, container)
         self._names.serve(container)
 
     def publish(self, job: Job, container: Container, undo: ExitStack) -> None:
-        """Publish the container's ports on its first network, by the job ``allocate_port``."""
+        """Publish the container's ports on the network that leads out, by the job ``allocate_port``."""
         bindings = port_bindings(container.config, container.host_config)
-        place = next((place for place in container.attachments.values() if place.endpoint), None)
-        if not bindings or place is None or place.endpoint is None or place.endpoint.lease.address is None:
-            return
-        child = job.child("allocate_port", place.endpoint_id, place.network_id)
-        child.env.set_json("bindings", [_binding_to_json(binding) for binding in bindings])
-        state = endpoint_from_json(json.loads(child.output()))
-        undo.callback(self._networks.driver_of(place.network_id).unpublish, place.endpoint_id)
-        container.attach(replace(place, endpoint=replace(place.endpoint, published=state.published)))
+        place = way_out(container.attachments.values())
+        if bindings and place is not None:
+            container.attach(publish(job, place, bindings))
+            undo.callback(self._networks.driver_of(place.network_id).unpublish, place.endpoint_id)
 
     def release(self, job: Job, container: Container) -> None:
         """Give back everything, by the job ``release_interface``; the sandbox is gone."""
@@ -165,6 +109,15 @@ class Connections:
         container.attach(attachment.released())
 
 
+def publish(job: Job, place: Attachment, bindings: Iterable[PortBinding]) -> Attachment:
+    """Publish ports at a place that has an endpoint, by the job ``allocate_port``; the place as it is then."""
+    assert place.endpoint is not None
+    child = job.child("allocate_port", place.endpoint_id, place.network_id)
+    child.env.set_json("bindings", [_binding_to_json(binding) for binding in bindings])
+    state = endpoint_from_json(json.loads(child.output()))
+    return replace(place, endpoint=replace(place.endpoint, published=state.published))
+
+
 def _binding_to_json(binding: PortBinding) -> dict[str, Any]:
     return {
         "ContainerPort": binding.container_port,
@@ -172,10 +125,3 @@ def _binding_to_json(binding: PortBinding) -> dict[str, Any]:
         "HostIp": str(binding.host_address or ""),
         "HostPorts": list(binding.host_ports),
     }
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

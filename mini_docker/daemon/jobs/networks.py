@@ -20,6 +20,7 @@ from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.live_connections import LiveConnections
 from mini_docker.daemon.name_service import NameService
+from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_record import NetworkRecord
 from mini_docker.daemon.network_request import API_DRIVER_NAMES, network_config, network_to_api
 from mini_docker.daemon.network_table import NetworkTable
@@ -31,10 +32,10 @@ FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 
 def handlers(
-    networks: NetworkTable, containers: ContainerStore, exec_driver: ExecDriver, names: NameService
+    networks: NetworkTable, containers: ContainerStore, exec_driver: ExecDriver, names: NameService, files: NetworkFiles
 ) -> Mapping[str, Handler]:
     """Every job of this family, and what runs it."""
-    connections = LiveConnections(networks, exec_driver)
+    connections = LiveConnections(networks, exec_driver, files)
     return {
         "networks": Networks(networks, containers),
         "network_create": NetworkCreate(networks),

@@ -75,6 +75,9 @@ class AddresslessDriver:
     def leave(self, endpoint: str, sandbox: SandboxSockets | None) -> None:
         """Nothing was made by `join`."""
 
+    def set_gateway(self, endpoint: str, sandbox: SandboxSockets) -> None:
+        """There is none."""
+
     def publish(self, endpoint: str, bindings: Sequence[PortBinding]) -> tuple[PublishedPort, ...]:
         # As Docker: a wish without effect is no error here, the client warns.
         return ()

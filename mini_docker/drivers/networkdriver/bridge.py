@@ -47,7 +47,7 @@ from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.linux.firewall import Firewall, FirewallError, LinkRule
 from mini_docker.linux.kernel import Kernel
 from mini_docker.linux.netlink import Netlink, NetlinkError
-from mini_docker.linux.netlink_requests import DeleteLink
+from mini_docker.linux.netlink_requests import AddRoute, DeleteLink
 
 log = logging.getLogger(__name__)
 
@@ -205,6 +205,14 @@ class BridgeDriver:
             joined, found.joined = found.joined, None
         if sandbox is not None:
             self._delete_link(joined.host_interface)
+
+    def set_gateway(self, endpoint: str, sandbox: SandboxSockets) -> None:
+        with self._lock:
+            found = self._endpoint(endpoint)
+            joined, gateway = found.joined, found.lease.gateway
+        if joined is None or gateway is None:
+            raise Conflict(f"endpoint {endpoint} leads nowhere: it has not joined, or its network is internal")
+        self._netlink.apply([AddRoute(gateway, joined.interface, replace=True)], sandbox.netlink)
 
     # ports and links
 

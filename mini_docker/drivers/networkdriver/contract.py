@@ -197,6 +197,13 @@ class NetworkDriver(Protocol):
     def leave(self, endpoint: str, sandbox: SandboxSockets | None) -> None:
         """Disconnect it. *sandbox* is None when the namespace is gone (the kernel then removed the link)."""
 
+    def set_gateway(self, endpoint: str, sandbox: SandboxSockets) -> None:
+        """Let this endpoint be the sandbox's way out, in place of another. It has joined.
+
+        Raises:
+            Conflict: it has no gateway, or has not joined.
+        """
+
     def publish(self, endpoint: str, bindings: Sequence[PortBinding]) -> tuple[PublishedPort, ...]:
         """Make ports reachable, all or none.
 

@@ -27,10 +27,21 @@ def text(entries: Iterable[Entry]) -> str:
     return "".join(f"{address}\t{' '.join(names)}\n" for address, names in (*STANDARD_ENTRIES, *entries))
 
 
+def own_names(hostname: str, domainname: str = "") -> tuple[str, ...]:
+    """What a container calls itself: ``web.example.org web``, or ``web``."""
+    return (f"{hostname}.{domainname}", hostname) if domainname else (hostname,)
+
+
 def own_entry(address: Address, hostname: str, domainname: str = "") -> Entry:
-    """A container's line for itself: ``web.example.org web``, or ``web``."""
-    full = f"{hostname}.{domainname}" if domainname else hostname
-    return str(address), (full, hostname) if full != hostname else (hostname,)
+    """A container's line for itself."""
+    return str(address), own_names(hostname, domainname)
+
+
+def with_own(file: str, names: Sequence[str], entries: Iterable[Entry]) -> str:
+    """The file with these entries in place of all that have exactly these names; every other line stays as it is."""
+    lines = [line for line in file.splitlines() if line.split()[1:] != list(names)]
+    lines += [f"{address}\t{' '.join(own)}" for address, own in entries]
+    return "".join(line + "\n" for line in lines)
 
 
 def extra_entries(words: Sequence[str], host_gateway: Address | None = None) -> tuple[Entry, ...]:

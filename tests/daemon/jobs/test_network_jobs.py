@@ -11,20 +11,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
 from mini_docker.daemon.container.config import ContainerConfig
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.host_config import HostConfig
+from mini_docker.daemon.container.host_config import HostConfig, HostPort
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.jobs import networks
 from mini_docker.daemon.jobs.events import Log
 from mini_docker.daemon.jobs.network import AllocateInterface, AllocatePort, InitNetworkdriver, Link, ReleaseInterface
 from mini_docker.daemon.name_service import NameService
+from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_table import NetworkTable
+from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
@@ -37,7 +39,7 @@ from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFo
 from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.firewall import LinkRule, PortForward, RecordingFirewall
 from mini_docker.linux.netlink import NetlinkError
-from mini_docker.linux.netlink_requests import CreateVeth, DeleteLink
+from mini_docker.linux.netlink_requests import AddRoute, CreateVeth, DeleteLink
 from mini_docker.linux.recording import RecordingKernel
 from mini_docker.linux.recording_netlink import RecordingNetlink
 
@@ -84,6 +86,7 @@ class House:
         self.events = EventLog()
         self.dns = FakeDnsServer()
         self.names = NameService(self.dns, fake_sockets, self.containers, ["192.0.2.53"])
+        files = NetworkFiles(DaemonSettings(root, root), "host")
         self.engine = Engine()
         handlers = {
             "init_networkdriver": InitNetworkdriver(self.table, lambda id: default_network(self.options, id)),
@@ -92,7 +95,7 @@ class House:
             "allocate_port": AllocatePort(self.table),
             "link": Link(self.bridge),
             "log": Log(self.events),
-            **networks.handlers(self.table, self.containers, cast(ExecDriver, Sandboxes()), self.names),
+            **networks.handlers(self.table, self.containers, cast(ExecDriver, Sandboxes()), self.names, files),
         }
         for name, handler in handlers.items():
             self.engine.register(name, handler)
@@ -267,7 +270,7 @@ def test_a_running_container_is_plugged_in_and_out(house: House) -> None:
     with pytest.raises(Denied, match="already exists in network n1"):
         house.run("network_connect", "n1", body={"Container": "web"})
     house.run("network_disconnect", "n1", body={"Container": "web"})
-    assert isinstance(house.netlink.applied[-1][1], DeleteLink)
+    assert [type(order) for _, order in house.netlink.applied[-2:]] == [DeleteLink, AddRoute]
     with pytest.raises(MiniDockerError, match="is not connected to network n1"):
         house.run("network_disconnect", "n1", body={"Container": "web"})
     assert house.dns.served == {web.id: (ip_address("192.0.2.53"),)}
@@ -385,3 +388,59 @@ def test_a_connection_outlives_a_power_cut(house: House, monkeypatch: pytest.Mon
             (web.directory / lost).unlink() if lost else None
             (again,) = ContainerStore(house.containers.root).load("vfs")
             assert ("n1" in again.attachments) == connected
+
+
+# The way out
+
+
+def test_the_way_out_and_the_ports_follow_the_first_network_by_name(house: House) -> None:
+    """As Docker has it: of several networks the first by name leads out, and published ports are where it leads."""
+    for name, internal in (("m", False), ("a", False), ("aa", True)):
+        house.run("network_create", body={"Name": name, "Internal": internal})
+    web = house.container("web")
+    web.host_config = HostConfig(port_bindings={"80/tcp": (HostPort("", "18099"),)})
+
+    def publishing() -> dict[str, list[int]]:
+        places = {name: place.endpoint for name, place in web.attachments.items() if place.endpoint}
+        return {name: [port.host_port for port in state.published] for name, state in places.items()}
+
+    def gateways() -> list[str]:
+        routes = [order for _, order in house.netlink.applied if isinstance(order, AddRoute)]
+        return [f"{route.gateway} {route.link}" for route in routes]
+
+    house.run("network_connect", "aa", body={"Container": "web"})
+    assert (publishing(), gateways()) == ({"aa": []}, [])
+    house.run("network_connect", "m", body={"Container": "web"})
+    assert publishing() == {"aa": [], "m": [18099]}
+    house.run("network_connect", "a", body={"Container": "web"})
+    assert publishing() == {"aa": [], "m": [], "a": [18099]}
+    house.run("network_disconnect", "a", body={"Container": "web"})
+    assert publishing() == {"aa": [], "m": [18099]}
+    house.run("network_disconnect", "m", body={"Container": "web"})
+    assert publishing() == {"aa": []}
+    links = [each.split()[1] for each in gateways()]
+    assert links == ["eth1", "eth2", "eth1"]
+    assert not [rule for rule in house.firewall.standing if isinstance(rule, PortForward)]
+
+
+def test_a_connection_that_fails_leaves_all_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new place would lead out, but its port cannot be published: the old one leads and publishes again."""
+    for name in ("m", "a"):
+        house.run("network_create", body={"Name": name})
+    web = house.container("web")
+    web.host_config = HostConfig(port_bindings={"80/tcp": (HostPort("", "18099"),)})
+    house.run("network_connect", "m", body={"Container": "web"})
+    before = web.attachments
+    publish = house.bridge.publish
+
+    def refuse_once(*_: Any) -> NoReturn:
+        monkeypatch.setattr(house.bridge, "publish", publish)
+        raise Conflict("no port for you")
+
+    monkeypatch.setattr(house.bridge, "publish", refuse_once)
+    with pytest.raises(Conflict, match="no port for you"):
+        house.run("network_connect", "a", body={"Container": "web"})
+    assert web.attachments == before
+    assert [rule.host_port for rule in house.firewall.standing if isinstance(rule, PortForward)] == [18099]
+    routes = [order.link for _, order in house.netlink.applied if isinstance(order, AddRoute)]
+    assert routes == ["eth0", "eth1", "eth0"]
