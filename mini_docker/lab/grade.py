@@ -35,6 +35,8 @@ PATIENCE_VARIABLE = "MINI_DOCKER_LAB_PATIENCE"
 """A factor for all times, for slow machines."""
 
 NO_TESTS_RAN = 5  # pytest's exit code
+STARTING_SECONDS = 5.0
+"""What pytest itself may take, beside its tests."""
 ROOM = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """A live check's room: links, rules, mounts and processes that are forgotten in it go with it."""
 
@@ -142,7 +144,7 @@ class Grader:
             )  # fmt: skip
             code: int | None
             try:
-                code = process.wait(check.seconds * self._patience)
+                code = process.wait((check.seconds + STARTING_SECONDS) * self._patience)
             except subprocess.TimeoutExpired:
                 code = None
             finally:
@@ -181,7 +183,7 @@ class Grader:
 
     def _with_control(self, lab: Lab, check: Check, result: CheckResult) -> CheckResult:
         """Ask our own code what the learner's failed in; what fails there, too, is the environment's."""
-        asked = [failure.test for failure in result.failures if "::" in failure.test] or list(check.tests)
+        asked = [failure.test for failure in result.failures if failure.test.find("::") > 0] or list(check.tests)
         ours = Grader(self._checkout, live_allowed=True, control=False).ask(
             lab, replace(check, tests=tuple(asked)), None
         )

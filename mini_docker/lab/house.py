@@ -64,6 +64,11 @@ class House:
         self._close()
 
     @property
+    def address(self) -> str:
+        """The path of the daemon's socket."""
+        return self._host.removeprefix("unix://")
+
+    @property
     def daemon_pid(self) -> int:
         """The daemon's process id."""
         assert self._daemon is not None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,7 +109,7 @@ class Workspace:
     def leftovers(self) -> Iterator[Path]:
         """What graders leave when they are killed: byte code on the desk, scratch folders of ours."""
         yield from self.folder.rglob("__pycache__")
-        for path in Path(os.environ.get("TMPDIR", "/tmp")).glob(SCRATCH_PREFIX + "*"):  # noqa: S108  where mkdtemp puts them
+        for path in Path(tempfile.gettempdir()).glob(SCRATCH_PREFIX + "*"):
             if path.stat().st_uid == os.geteuid():
                 yield path
 
