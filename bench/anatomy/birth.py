@@ -19,7 +19,8 @@ from pathlib import Path
 from bench.anatomy.stages import Stage, stages_of
 from bench.anatomy.timed_kernel import CallLog, TimedKernel
 from mini_docker.drivers.execdriver.contract import Exited, Stdio
-from mini_docker.drivers.execdriver.native import NativeDriver, SeccompFilters
+from mini_docker.drivers.execdriver.native import NativeDriver
+from mini_docker.drivers.execdriver.supervised import SeccompFilters
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy

@@ -67,7 +67,7 @@ def _run(client: Client, options: Options) -> int:
     container = create_container(client, options, attach)
     path = f"/containers/{container}"
     if not attach:
-        client.post(f"{path}/start")
+        start(client, path, options["narrate"])
         print(container)
         return 0
     query = {"stream": True, "detachKeys": options["detach-keys"]} | {stream: stream in attach for stream in attach}
@@ -92,7 +92,7 @@ def _stay(
         actions |= session.resizes(client, f"{path}/resize")
     with session.SignalProxy(actions):
         try:
-            client.post(f"{path}/start")
+            start(client, path, options["narrate"])
         except ErrorResponse as error:
             if not options["rm"]:
                 raise
@@ -108,6 +108,22 @@ def _stay(
         except session.Detached:
             return 0
         return exit_code(wait)
+
+
+def start(client: Client, path: str, narrate: bool) -> None:
+    """Start the container; with *narrate* tell on standard error each privileged step as it is made.
+
+    Raises:
+        ErrorResponse: as `Client.post`.
+        CommandFailed: it failed when the first step had been told already.
+    """
+    if not narrate:
+        client.post(f"{path}/start")
+        return
+    for line in client.open("POST", f"{path}/start", {"narrate": True}).json_lines():
+        if "error" in line:
+            raise CommandFailed(f"{PROGRAM}: {line['error']}", line["errorDetail"].get("code") or NOT_RUN)
+        sys.stderr.write(line["stream"])
 
 
 def exit_code(wait: Response) -> int:
@@ -176,6 +192,7 @@ _RUN_FLAGS = (
     *CONTAINER_FLAGS,
     Flag("detach", "d", SWITCH, "Run container in background and print container ID"),
     Flag("detach-keys", "", STRING, "Override the key sequence for detaching a container"),
+    Flag("narrate", "", SWITCH, "Tell each privileged step of the start in words, with its manual page"),
     Flag("sig-proxy", "", SWITCH, "Proxy received signals to the process", True),
 )
 

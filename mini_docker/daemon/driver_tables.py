@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mini_docker.drivers.execdriver.chroot import ChrootDriver
 from mini_docker.drivers.execdriver.contract import ExecDriver
+from mini_docker.drivers.execdriver.lxc import LxcDriver
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.drivers.graphdriver.aufs import AufsDriver
 from mini_docker.drivers.graphdriver.btrfs import BtrfsDriver
@@ -27,5 +28,5 @@ GRAPH_DRIVERS: Mapping[str, Callable[..., GraphDriver]] = {
 """In the order of preference where nobody says which."""
 
 EXEC_DRIVERS: Mapping[str, Callable[[Path, CgroupManager], ExecDriver]] = {
-    "native": NativeDriver, "chroot": ChrootDriver,
+    "native": NativeDriver, "chroot": ChrootDriver, "lxc": LxcDriver,
 }  # fmt: skip

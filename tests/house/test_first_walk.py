@@ -196,3 +196,24 @@ def test_docker_py_works_too(house: House) -> None:
         container.remove(force=True)
     finally:
         client.close()
+
+
+def test_narrate_tells_each_privileged_step(house: House) -> None:
+    """Both halves of the birth, each call with its manual page; the command's own output stays apart."""
+    ran = house.ours("run", "--rm", "--narrate", "busybox", "echo", "hi")
+    assert (ran.code, ran.out) == (0, "hi\n")
+    told = ran.err.splitlines()
+    for who, call, page in (
+        ("parent: ", "clone3(", "namespaces(7)"),
+        ("init: ", "pivot_root('.', '.')", "pivot_root(2)"),
+        ("init: ", "seccomp(", "seccomp(2)"),
+        ("init: ", "capset(", "capabilities(7)"),
+    ):
+        assert any(line.startswith(who + call) and page in line for line in told), call
+
+
+def test_a_narrated_start_that_fails_says_why(house: House) -> None:
+    """With the exit code of a start that is not narrated."""
+    ran = house.ours("run", "--rm", "--narrate", "busybox", "/no/such")
+    assert ran.code == 127
+    assert "exec: \"/no/such\": stat /no/such: no such file or directory" in ran.err

@@ -95,12 +95,13 @@ class Images:
 
 
 def _matches(filters: Filters, name: str) -> bool:
-    """Whether a name matches a pattern of ``--filter reference``: with its tag, or without one."""
-    repository = name.partition("@")[0].rpartition(":")[0] or name
-    return any(
-        _glob(pattern, name) or _glob(pattern, repository) or _glob(pattern, repository.rpartition("/")[2])
-        for pattern in filters.get("reference")
-    )
+    """Whether a name matches a pattern of ``--filter reference``: with its tag or digest, or without.
+
+    Source: ``FamiliarMatch`` of Docker's ``reference`` package.
+    """
+    reference = Reference.parse(name)
+    candidates = (reference.familiar(), reference.repository)
+    return any(_glob(pattern, candidate) for pattern in filters.get("reference") for candidate in candidates)
 
 
 def _glob(pattern: str, name: str) -> bool:

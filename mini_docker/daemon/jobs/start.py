@@ -23,6 +23,7 @@ from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.links import Links
+from mini_docker.daemon.jobs.narration import narration
 from mini_docker.daemon.jobs.surveyor import Surveyor
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox, Stdio
 from mini_docker.engine import Job
@@ -35,15 +36,16 @@ FAILED_TO_START = 128
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """Which container; *restart* when its policy, not a user, starts it."""
+    """Which container; *restart* when its policy, not a user, starts it; *narrate* to tell each privileged step."""
 
     container: str
     restart: bool
+    narrate: bool
 
     @classmethod
     def decode(cls, job: Job) -> StartRequest:
         """Read the job's arguments and environment."""
-        return cls(argument(job), job.env.get_bool("restart"))
+        return cls(argument(job), job.env.get_bool("restart"), job.env.get_bool("narrate"))
 
 
 class Start:
@@ -83,7 +85,8 @@ class Start:
                 container.stopped_by_user = False
                 container.restart_count = 0
             try:
-                pid, started = self._start(job, container)
+                with narration(job, request.narrate) as narrator:
+                    pid, started = self._start(job, container, narrator)
             except Exception as failure:
                 self._failed(job, container, failure)
                 raise
@@ -91,7 +94,7 @@ class Start:
             self._containers.save(container)
             log_event(job, container, "start")
 
-    def _start(self, job: Job, container: Container) -> tuple[int, int]:
+    def _start(self, job: Job, container: Container, narrator: int) -> tuple[int, int]:
         """The steps; returns the pid of its init and when it was let go, in nanoseconds since the epoch."""
         with ExitStack() as undo:
             self._connections.allocate(job, container, undo)
@@ -101,7 +104,7 @@ class Start:
             undo.callback(self._layers.close, container.id)
             world = self._surveyor.survey(container, files, links.env)
             spec = container_spec(container.id, container.config, container.host_config, container.mounts, world)
-            sandbox = self._exec_driver.create(container.id, spec, root, _stdio(container))
+            sandbox = self._exec_driver.create(container.id, spec, root, _stdio(container), narrator)
             undo.callback(self._exec_driver.delete, container.id)
             try:
                 self._connections.join(container, sandbox, undo)

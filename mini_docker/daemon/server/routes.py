@@ -100,6 +100,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/containers/{id}/export", "export", kind=Kind.STREAM, content_type="application/octet-stream"),
     Route("GET", "/containers/{id}/stats", "stats", kind=Kind.STREAM),
     Route("POST", "/containers/{id}/resize", "resize"),
+    Route("POST", "/containers/{id}/start", "start", kind=Kind.PROGRESS, requires="narrate"),  # ours
     Route("POST", "/containers/{id}/start", "start", 204),
     Route("POST", "/containers/{id}/stop", "stop", 204),
     Route("POST", "/containers/{id}/restart", "restart", 204),

@@ -97,6 +97,12 @@ def _amount(value: int) -> str:
     return "unlimited" if value < 0 or value >= 2**63 else str(value)
 
 
+MASKED_FOLDERS = frozenset(
+    {"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}
+)
+"""Of the paths that Docker masks, those that are folders on every kernel that has them: a file cannot cover them."""
+
+
 def _mounts(spec: ContainerSpec) -> Iterator[tuple[str, str]]:
     # LXC protects /proc/sys and its kind in its own way; its words stand for the spec's masked and read-only paths.
     yield "lxc.mount.auto", "proc:mixed sys:ro"
@@ -107,7 +113,10 @@ def _mounts(spec: ContainerSpec) -> Iterator[tuple[str, str]]:
     for device in spec.devices:
         yield "lxc.mount.entry", _line(device.path, device.path, "none", ["bind", "optional", "create=file"])
     for path in spec.masked_paths:
-        yield "lxc.mount.entry", _line("/dev/null", path, "none", ["bind", "optional"])
+        if path in MASKED_FOLDERS:
+            yield "lxc.mount.entry", _line("tmpfs", path, "tmpfs", ["ro", "optional"])
+        else:
+            yield "lxc.mount.entry", _line("/dev/null", path, "none", ["bind", "optional"])
 
 
 def _entry(mount: Mount) -> str:
