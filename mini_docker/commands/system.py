@@ -21,10 +21,12 @@ def version(client: Client, options: Options) -> int:
     """``version``: the client's and the daemon's. This is the fast path that start-up time is measured by."""
     import os
 
+    from mini_docker.architecture import host_architecture
+
     system = os.uname()
     ours = {
         "Version": VERSION, "ApiVersion": API_VERSION, "PythonVersion": sys.version.partition(" ")[0],
-        "Os": system.sysname.lower(), "Arch": _go_architecture(system.machine),
+        "Os": system.sysname.lower(), "Arch": host_architecture(),
     }  # fmt: skip
     if options["format"]:
         return _formatted({"Client": ours, "Server": client.get("/version")}, options["format"])
@@ -43,10 +45,6 @@ def version(client: Client, options: Options) -> int:
     ]
     sys.stdout.write("\nServer:\n" + "".join(f" {name + ':':15} {value}\n" for name, value in lines if value))
     return 0
-
-
-def _go_architecture(machine: str) -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def _formatted(value: Any, format: str) -> int:

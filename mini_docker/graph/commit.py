@@ -7,17 +7,14 @@ knows the graph; nothing of containers, nor of where the changes come from.
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from mini_docker.architecture import host_architecture
 from mini_docker.graph.digest import digest_of
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import HistoryEntry, Image, ImageConfig
-
-# Go's words for what uname(2) calls the machine.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "riscv64": "riscv64"}
 
 # A tar that holds nothing is two blocks of zeros, or a whole record of them.
 _EMPTY_TARS = frozenset(digest_of(bytes(size)) for size in (1024, 10240))
@@ -64,9 +61,3 @@ def commit(
             history=(*before.history, step),
         )
         return graph.register(after.encode(), parent=base.id if base else None)
-
-
-def host_architecture() -> str:
-    """What images call this machine's architecture: ``amd64``, ``arm64``, …"""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)

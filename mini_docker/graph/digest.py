@@ -39,7 +39,7 @@ def hex_of(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def check_digest(what: str, expected: str | None, found: str) -> None:
+def expect_digest(what: str, expected: str | None, found: str) -> None:
     """Let pass only what is expected; None expects nothing.
 
     Raises:

@@ -29,17 +29,21 @@ from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image
 from mini_docker.graph.layer import Layer
 from mini_docker.graph.taps import CHUNK_BYTES
+from mini_docker.media_types import (
+    OCI_CONFIG,
+    OCI_GZIP_LAYER,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    OCI_ZSTD_LAYER,
+)
 
-OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 
 _LAYER_TYPES = {
     Compression.NONE: OCI_LAYER,
-    Compression.GZIP: OCI_LAYER + "+gzip",
-    Compression.ZSTD: OCI_LAYER + "+zstd",
+    Compression.GZIP: OCI_GZIP_LAYER,
+    Compression.ZSTD: OCI_ZSTD_LAYER,
 }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mini_docker.architecture import host_architecture
 from mini_docker.errors import Invalid
-from mini_docker.graph.commit import host_architecture
 from mini_docker.graph.digest import checked_digest, digest_of, hex_of
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image, ImageConfig

@@ -31,7 +31,7 @@ from mini_docker.archive.compression import open_decompressing
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.errors import Invalid, NotFound
 from mini_docker.graph.blob_store import BlobStore, Spool
-from mini_docker.graph.digest import check_digest
+from mini_docker.graph.digest import expect_digest
 from mini_docker.graph.incoming import Incoming
 from mini_docker.graph.layer import Layer, chain_id
 from mini_docker.graph.layer_records import LayerRecords
@@ -192,7 +192,7 @@ class LayerStore:
         try:
             size = self._unpacked.unpack(parent, diff_id, stream, fill)
             try:
-                check_digest("layer blob", expected_digest, spool.digest)
+                expect_digest("layer blob", expected_digest, spool.digest)
                 layer = Layer(chain, diff_id, parent, size, spool.digest, media_type)
                 self._record(layer, spool)
             except BaseException:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.errors import Conflict
 from mini_docker.graph.blob_store import Spool
-from mini_docker.graph.digest import check_digest
+from mini_docker.graph.digest import expect_digest
 from mini_docker.graph.incoming import Incoming
 from mini_docker.graph.layer import LAYER_PREFIX, chain_id, driver_layer, init_layer
 
@@ -43,7 +43,7 @@ class UnpackedLayers:
         try:
             with Incoming(stream, fill) as incoming:
                 size = self._driver.apply(name, below, incoming.tar)
-            check_digest("layer", diff_id, incoming.diff_id)
+            expect_digest("layer", diff_id, incoming.diff_id)
         except BaseException:
             self._driver.remove(name)
             raise

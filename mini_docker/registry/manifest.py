@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.errors import Invalid, NotFound, Unsupported
+from mini_docker.media_types import (
+    DOCKER_CONFIG,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
 from mini_docker.registry.digest import check_digest
 from mini_docker.registry.platform import Platform, choose
-
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-OCI_GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-OCI_ZSTD_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 
 ACCEPT = (DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX)
 """What we ask a registry for. It answers schema 1 only to those who accept nothing better."""

@@ -14,15 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mini_docker.architecture import go_name
 from mini_docker.errors import Invalid
 
 T = TypeVar("T")
-
-ARCHITECTURES = {
-    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "armv7l": "arm",
-    "armv6l": "arm", "i386": "386", "i486": "386", "i586": "386", "i686": "386", "loongarch64": "loong64",
-}  # fmt: skip
-"""What kernels and people call an architecture → what images call it (Go's GOARCH)."""
 
 _VARIANTS_OF_MACHINES = {"armhf": "v7", "armel": "v6", "armv7l": "v7", "armv6l": "v6"}
 
@@ -43,7 +38,7 @@ class Platform:
     def normal(cls, os_name: str, architecture: str, variant: str = "") -> Platform:
         """Bring any spelling to the normal form."""
         machine = architecture.lower()
-        name = ARCHITECTURES.get(machine, machine)
+        name = go_name(machine)
         variant = (variant or _VARIANTS_OF_MACHINES.get(machine, "")).lower()
         variant = f"v{variant}" if variant.isdigit() else variant
         if name == "arm64" and variant == "v8":

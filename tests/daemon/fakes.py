@@ -228,7 +228,9 @@ class FakeExecDriver:
     def walls(self) -> Walls:
         return Walls()
 
-    def create(self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio) -> Sandbox:
+    def create(
+        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+    ) -> Sandbox:
         self._maybe_fail("create")
         if container in self.sandboxes:
             raise Conflict(f"{container} exists")

@@ -9,7 +9,8 @@ import json
 import tarfile
 from dataclasses import dataclass, field
 
-from mini_docker.registry.manifest import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, ImageManifest
+from mini_docker.media_types import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST
+from mini_docker.registry.manifest import Descriptor, ImageManifest
 
 
 def digest(data: bytes) -> str:

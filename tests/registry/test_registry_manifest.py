@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mini_docker import media_types as types
 from mini_docker.errors import Invalid, NotFound, Unsupported
 from mini_docker.registry import manifest as m
 from mini_docker.registry.digest import DigestMismatch, Verifier, check_digest, digest_of, verify
@@ -18,10 +19,14 @@ from tests.registry.image_fixture import make_image
 A, B = digest_of(b"a"), digest_of(b"b")
 
 
-def index(*platforms: tuple[str, ...] | None, media_type: str = m.OCI_INDEX) -> m.ImageIndex:
+def index(*platforms: tuple[str, ...] | None, media_type: str = types.OCI_INDEX) -> m.ImageIndex:
     entries = []
     for number, names in enumerate(platforms):
-        entry: dict[str, object] = {"mediaType": m.OCI_MANIFEST, "digest": digest_of(bytes([number])), "size": 1}
+        entry: dict[str, object] = {
+            "mediaType": types.OCI_MANIFEST,
+            "digest": digest_of(bytes([number])),
+            "size": 1,
+        }
         if names is not None:
             entry["platform"] = dict(zip(("os", "architecture", "variant"), names, strict=False))
         entries.append(entry)
@@ -33,14 +38,15 @@ def index(*platforms: tuple[str, ...] | None, media_type: str = m.OCI_INDEX) -> 
 def test_encode_then_parse_is_the_same_image() -> None:
     """Law: a manifest we write is read back as the same value."""
     image = make_image({"a": b"1"}, {"b": b"2"})
-    parsed = m.parse_manifest(image.manifest, m.DOCKER_MANIFEST)
+    parsed = m.parse_manifest(image.manifest, types.DOCKER_MANIFEST)
     assert isinstance(parsed, m.ImageManifest)
     assert parsed.encode() == image.manifest
     assert [layer.size for layer in parsed.layers] == [len(layer) for layer in image.layers]
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "application/json", m.DOCKER_MANIFEST, m.DOCKER_MANIFEST + "; charset=utf-8"]
+    "content_type",
+    ["", "application/json", types.DOCKER_MANIFEST, types.DOCKER_MANIFEST + "; charset=utf-8"],
 )
 def test_the_content_tells_what_a_vague_type_does_not(content_type: str) -> None:
     """Static file servers and old registries send no useful type; the manifest itself says what it is."""
@@ -60,9 +66,9 @@ def test_schema_1_is_refused_with_a_sentence() -> None:
     [
         ({"config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": A, "size": 1}}, Unsupported),
         ({"layers": [{"mediaType": "application/x-wasm", "digest": A, "size": 1}]}, Unsupported),
-        ({"layers": [{"mediaType": m.DOCKER_LAYER, "digest": "sha256:../../x", "size": 1}]}, Invalid),
-        ({"layers": [{"mediaType": m.DOCKER_LAYER, "digest": A}]}, Invalid),
-        ({"layers": [{"mediaType": m.DOCKER_LAYER, "digest": A, "size": -1}]}, Invalid),
+        ({"layers": [{"mediaType": types.DOCKER_LAYER, "digest": "sha256:../../x", "size": 1}]}, Invalid),
+        ({"layers": [{"mediaType": types.DOCKER_LAYER, "digest": A}]}, Invalid),
+        ({"layers": [{"mediaType": types.DOCKER_LAYER, "digest": A, "size": -1}]}, Invalid),
         ({"layers": None}, Invalid),
         ({"config": []}, Invalid),
     ],
@@ -71,7 +77,7 @@ def test_what_is_no_image_is_refused(change: dict[str, object], kind: type[Excep
     """A helm chart, a hostile digest, a missing size: each is refused before anything is fetched."""
     value = json.loads(make_image({"a": b""}).manifest) | change
     with pytest.raises(kind):
-        m.parse_manifest(json.dumps(value).encode(), m.DOCKER_MANIFEST)
+        m.parse_manifest(json.dumps(value).encode(), types.DOCKER_MANIFEST)
 
 
 @settings(max_examples=150, deadline=None)

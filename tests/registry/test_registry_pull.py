@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mini_docker import media_types
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unavailable, Unsupported
-from mini_docker.registry import manifest as m
 from mini_docker.registry.digest import short_id
 from mini_docker.registry.endpoints import RegistryConfig
 from tests.registry.image_fixture import ImageFixture, digest, make_image
@@ -143,7 +143,7 @@ def test_pull_chooses_the_platform_from_an_index(registry: TinyRegistry, bench: 
         entries.append({"mediaType": made.media_type, "digest": made.digest, "size": len(made.manifest),
                         "platform": {"os": "linux", "architecture": name}})  # fmt: skip
     index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
-    index_digest = registry.add_index("me/multi", "1", m.OCI_INDEX, index)
+    index_digest = registry.add_index("me/multi", "1", media_types.OCI_INDEX, index)
     name = f"{registry.host}/me/multi"
     for platform, architecture in (("linux/arm64", "arm64"), ("linux/amd64", "amd64")):
         lines = bench.pull(name, "1", platform=platform)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from mini_docker import media_types
 from mini_docker.daemon.jobs.registries import Auth, DistributionInspect, Search
 from mini_docker.engine import Engine
 from mini_docker.errors import Invalid, MiniDockerError, Unauthorized, Unavailable
-from mini_docker.registry import manifest as m
 from mini_docker.registry.endpoints import RegistryConfig
 from mini_docker.registry.service import RegistryService
 from tests.registry.debian_registry import debian_registry, fill
@@ -117,11 +117,11 @@ def test_distribution_inspect(registry: TinyRegistry) -> None:
     made = make_image({"a": b""})
     registry.add("me/app", "1", made)
     assert ask("distribution_inspect", f"{registry.host}/me/app:1") == {
-        "Descriptor": {"mediaType": m.DOCKER_MANIFEST, "digest": made.digest, "size": len(made.manifest)},
+        "Descriptor": {"mediaType": media_types.DOCKER_MANIFEST, "digest": made.digest, "size": len(made.manifest)},
         "Platforms": [{"architecture": "amd64", "os": "linux"}],
     }
     entry = {"mediaType": made.media_type, "digest": made.digest, "size": 1,
              "platform": {"os": "linux", "architecture": "arm", "variant": "v6"}}  # fmt: skip
-    registry.add_index("me/app", "latest", m.OCI_INDEX, json.dumps({"manifests": [entry]}).encode())
+    registry.add_index("me/app", "latest", media_types.OCI_INDEX, json.dumps({"manifests": [entry]}).encode())
     answer = ask("distribution_inspect", f"{registry.host}/me/app")
     assert answer["Platforms"] == [{"architecture": "arm", "os": "linux", "variant": "v6"}]

@@ -10,7 +10,6 @@ Source: Docker Engine API 1.41, ContainerConfig; Docker's ``runconfig/merge.go``
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,9 +18,8 @@ from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.links import parse_link
+from mini_docker.daemon.container.port_words import parse_port
 from mini_docker.errors import Invalid, Unsupported
-
-_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,8 @@ class ContainerConfig:
         """
         config = api_json.decode(cls, data)
         for port in config.exposed_ports:
-            if not _PORT.match(port):
-                raise Invalid(f"invalid port in ExposedPorts: {port!r}")
+            if len(parse_port(port)) > 1:
+                raise Invalid(f"invalid port in ExposedPorts: {port!r}: one port, not a range")
         for word in config.env:
             if word.startswith("=") or not word:
                 raise Invalid(f"invalid environment variable: {word!r}")
@@ -121,7 +119,7 @@ class ContainerConfig:
             self,
             user=self.user or image.user,
             exposed_ports={**image.exposed_ports, **self.exposed_ports},
-            env=merge_env(image.env, self.env),
+            env=fill_env(image.env, self.env),
             cmd=cmd,
             entrypoint=entrypoint,
             healthcheck=self.healthcheck or image.healthcheck,
@@ -144,8 +142,11 @@ _OMITTED_WHEN_EMPTY = (
 )  # fmt: skip
 
 
-def merge_env(base: tuple[str, ...], ours: tuple[str, ...]) -> tuple[str, ...]:
-    """*ours*, then what *base* has besides: Docker's order. ``K`` without a value hides the base's (see `spec`)."""
+def fill_env(base: tuple[str, ...], ours: tuple[str, ...]) -> tuple[str, ...]:
+    """*ours*, then what *base* has besides: an order's gaps filled from its image, in Docker's order.
+
+    ``K`` without a value stays and hides the base's; what a process is given at last, `spec.merge_environment` says.
+    """
     names = {word.partition("=")[0] for word in ours}
     return ours + tuple(word for word in base if word.partition("=")[0] not in names)
 

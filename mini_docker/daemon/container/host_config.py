@@ -8,13 +8,13 @@ Source: Docker Engine API 1.41, HostConfig; Docker's ``daemon/daemon_unix.go`` (
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
+from mini_docker.daemon.container.port_words import parse_host_ports, parse_port
 from mini_docker.daemon.container.restart import RestartPolicy
 from mini_docker.errors import Invalid
 from mini_docker.units import parse_size
@@ -29,9 +29,6 @@ MASKED_PATHS = (
     "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
 )  # fmt: skip
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
-_PORT_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.ASCII)
-_HOST_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,10 +318,6 @@ def _check_limits(host: HostConfig) -> None:
 
 def _check_ports(host: HostConfig) -> None:
     for key, wishes in host.port_bindings.items():
-        match = _PORT_KEY.match(key)
-        if not match or int(match[1]) > 65535:
-            raise Invalid(f"invalid port specification: {key!r}")
+        parse_port(key)
         for wish in wishes or ():
-            port = _HOST_PORT.match(wish.host_port) if wish.host_port else None
-            if wish.host_port and (not port or int(port[1]) > 65535):
-                raise Invalid(f"invalid port specification: {wish.host_port!r}")
+            parse_host_ports(wish.host_port)

@@ -7,17 +7,15 @@ Source: Docker's ``nat`` package and ``daemon/network.go`` (getPortMapInfo).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
 from mini_docker.daemon.container.config import ContainerConfig
 from mini_docker.daemon.container.host_config import HostConfig, HostPort
+from mini_docker.daemon.container.port_words import parse_host_ports, parse_port
 from mini_docker.drivers.networkdriver.contract import PortBinding, PublishedPort
 from mini_docker.errors import Invalid
-
-_KEY = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.ASCII)
 
 
 def port_bindings(config: ContainerConfig, host: HostConfig) -> tuple[PortBinding, ...]:
@@ -39,29 +37,12 @@ def port_bindings(config: ContainerConfig, host: HostConfig) -> tuple[PortBindin
     return tuple(bindings)
 
 
-def parse_port(key: str) -> list[tuple[int, str]]:
-    """``80``, ``80/udp`` or ``80-82/tcp`` as (port, protocol) pairs.
-
-    Raises:
-        Invalid: not such a word.
-    """
-    match = _KEY.match(key)
-    if match is None:
-        raise Invalid(f"invalid port specification: {key!r}")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if not 0 < first <= last <= 65535:
-        raise Invalid(f"invalid port specification: {key!r}")
-    return [(port, match[3] or "tcp") for port in range(first, last + 1)]
-
-
 def _binding(port: int, protocol: str, wish: HostPort) -> PortBinding:
     try:
         address = ip_address(wish.host_ip) if wish.host_ip and wish.host_ip != "0.0.0.0" else None  # noqa: S104
     except ValueError:
         raise Invalid(f"invalid host address for port {port}/{protocol}: {wish.host_ip!r}") from None
-    first, _, last = wish.host_port.partition("-")
-    low = int(first or 0)
-    return PortBinding(port, protocol, address, (low, int(last or low)))
+    return PortBinding(port, protocol, address, parse_host_ports(wish.host_port))
 
 
 def ports_map(config: ContainerConfig, published: Iterable[PublishedPort]) -> dict[str, list[dict[str, str]] | None]:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.ports import parse_port
+from mini_docker.daemon.container.port_words import parse_port
 from mini_docker.daemon.container.state import STATUSES
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.summary import Line, inspect, ports_of

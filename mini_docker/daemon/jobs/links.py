@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.links import Link, Linked, parse_link
 from mini_docker.daemon.container.networks import BRIDGE
-from mini_docker.daemon.container.ports import parse_port
+from mini_docker.daemon.container.port_words import parse_port
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict, NotFound

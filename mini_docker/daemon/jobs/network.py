@@ -15,7 +15,7 @@ from typing import Any
 
 from mini_docker.daemon.container.attachment import endpoint_to_json
 from mini_docker.daemon.container.networks import Networks
-from mini_docker.daemon.container.ports import parse_port
+from mini_docker.daemon.container.port_words import parse_port
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.drivers.networkdriver.contract import (

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect, open_compressing
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.layer import Layer
-from mini_docker.registry.manifest import DOCKER_LAYER, OCI_ZSTD_LAYER
+from mini_docker.media_types import DOCKER_LAYER, OCI_ZSTD_LAYER
 
 COPY_BYTES = 1 << 20
 _TRAVELS_AS_IT_IS = {Compression.GZIP: DOCKER_LAYER, Compression.ZSTD: OCI_ZSTD_LAYER}

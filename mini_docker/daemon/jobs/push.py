@@ -26,18 +26,17 @@ from mini_docker.errors import Invalid, NotFound
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image
 from mini_docker.graph.tag_store import TagStore
-from mini_docker.registry.credentials import Credentials
-from mini_docker.registry.digest import digest_of, short_id
-from mini_docker.registry.manifest import (
+from mini_docker.media_types import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_GZIP_LAYER,
     OCI_MANIFEST,
-    Descriptor,
-    ImageManifest,
 )
+from mini_docker.registry.credentials import Credentials
+from mini_docker.registry.digest import digest_of, short_id
+from mini_docker.registry.manifest import Descriptor, ImageManifest
 from mini_docker.registry.patience import Cancellation
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.service import RegistryService

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mini_docker import VERSION
+from mini_docker.architecture import host_architecture
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.summary import line
 from mini_docker.daemon.container.timestamps import parse_time
@@ -27,19 +28,12 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.image import Image
 from mini_docker.remote_api import API_VERSION, MIN_API_VERSION
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def architecture() -> str:
-    """This machine's, in Go's words."""
-    return _ARCHITECTURES.get(platform.machine(), platform.machine())
-
 
 def version(job: Job) -> None:
     """``version``: what we are."""
     details = {
         "ApiVersion": API_VERSION,
-        "Arch": architecture(),
+        "Arch": host_architecture(),
         "BuildTime": "",
         "Experimental": "false",
         "GitCommit": "",

@@ -11,8 +11,9 @@ from typing import Any
 
 from mini_docker.http.messages import Answer
 from mini_docker.http.responder import Responder
+from mini_docker.media_types import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
 from mini_docker.registry.digest import Verifier, digest_of
-from mini_docker.registry.manifest import DOCKER_LIST, LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from mini_docker.registry.manifest import LARGEST_MANIFEST
 from mini_docker.registry.server.errors import Refused
 from mini_docker.registry.server.request import Asked, checked_digest
 from mini_docker.registry.server.storage import Storage

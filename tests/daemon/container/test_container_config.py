@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, merge_env
+from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, fill_env
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.mounts import plan_mounts
 from mini_docker.daemon.container.ports import port_bindings
@@ -78,9 +78,9 @@ def test_command_rules(ours: dict[str, Any], image: dict[str, Any], runs: tuple[
     assert merged.command == runs
 
 
-def test_merge_env_keeps_dockers_order() -> None:
+def test_fill_env_keeps_dockers_order() -> None:
     """Ours first, then what only the image has."""
-    assert merge_env(("A=1", "B=1"), ("B=2", "C=2")) == ("B=2", "C=2", "A=1")
+    assert fill_env(("A=1", "B=1"), ("B=2", "C=2")) == ("B=2", "C=2", "A=1")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,9 @@ def test_merge_env_keeps_dockers_order() -> None:
         (b'{"Env": ["A=\\u0000"]}', "NUL byte"),
         (b'{"Cmd": ["\\ud800"]}', "not a text that can be executed"),
         (b'{"WorkingDir": "srv"}', "needs to be an absolute path"),
-        (b'{"ExposedPorts": {"x": {}}}', "invalid port in ExposedPorts"),
+        (b'{"ExposedPorts": {"x": {}}}', "invalid port specification: 'x'"),
+        (b'{"ExposedPorts": {"70000/tcp": {}}}', "invalid port specification"),
+        (b'{"ExposedPorts": {"80-81/tcp": {}}}', "one port, not a range"),
         (b'{"Image": "x", "HostConfig": {"Memory": 1}}', "Minimum memory limit allowed is 6MB"),
         (b'{"Image": "x", "HostConfig": {"Memory": "1g"}}', "HostConfig.Memory: expected a whole number"),
         (b'{"Image": "x", "HostConfig": {"MemorySwap": 99999999}}', "always set the Memory limit"),

@@ -14,7 +14,8 @@ from mini_docker.daemon.container.config import ContainerConfig, EndpointConfig
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.links import Link, parse_link
 from mini_docker.daemon.container.names import ADJECTIVES, SURNAMES, check_name, random_name
-from mini_docker.daemon.container.ports import parse_port, port_bindings, ports_list, ports_map
+from mini_docker.daemon.container.port_words import parse_host_ports, parse_port
+from mini_docker.daemon.container.ports import port_bindings, ports_list, ports_map
 from mini_docker.daemon.container.signals import parse_signal
 from mini_docker.daemon.jobs.stats import parse_net_dev, with_previous
 from mini_docker.daemon.jobs.surveyor import own_capabilities
@@ -47,6 +48,16 @@ def test_port_bindings() -> None:
     for key in ("0/tcp", "81-80", "x", "80/icmp", "70000"):
         with pytest.raises(Invalid):
             parse_port(key)
+
+
+def test_ports_of_the_host() -> None:
+    """One, several to choose from, or none said: any free one. A range goes upwards, and has no protocol."""
+    assert [parse_host_ports(text) for text in ("", "0", "8080", "8080-8090")] == [
+        (0, 0), (0, 0), (8080, 8080), (8080, 8090),
+    ]  # fmt: skip
+    for text in ("x", "-1", "70000", "9-8", "0-5", "80/tcp", "80-"):
+        with pytest.raises(Invalid, match="invalid port specification"):
+            parse_host_ports(text)
 
 
 def test_ports_shown() -> None:

@@ -240,7 +240,7 @@ def test_commands_come_from_image_and_order(house: FakeHouse) -> None:
     sandbox: list[object] = []
     create = house.exec_driver.create
 
-    def note(name: str, spec: object, root: object, stdio: object) -> object:
+    def note(name: str, spec: object, root: object, stdio: object, narrate: int) -> object:
         sandbox.append(spec)
         return create(name, spec, root, stdio)  # type: ignore[arg-type]
 

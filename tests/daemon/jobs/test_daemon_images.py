@@ -172,3 +172,19 @@ def test_prune_spares_by_label_and_age(house: FakeHouse) -> None:
     assert {"Deleted": gone} in pruned["ImagesDeleted"] and house.graph.exists(kept)
     with pytest.raises(Invalid, match="Invalid filter 'age'"):
         house.run("image_prune", filters='{"age": ["1h"]}')
+
+
+def test_reference_filter_of_a_registry_with_a_port(house: FakeHouse) -> None:
+    """A colon in a registry's address begins no tag: names and digests match with it and without tag or digest."""
+    image = house.image("plain")
+    house.tags.set("localhost:5000/me/app", "v1", image)
+    house.tags.set_digest("localhost:5000/me/app", "sha256:" + "1" * 64, image)
+
+    def found(pattern: str) -> tuple[list[str] | None, list[str]]:
+        listed = house.run("images", filters=json.dumps({"reference": [pattern]}))
+        return (listed[0]["RepoTags"], listed[0]["RepoDigests"]) if listed else (None, [])
+
+    both = (["localhost:5000/me/app:v1"], [f"localhost:5000/me/app@sha256:{'1' * 64}"])
+    assert found("localhost:5000/me/app") == found("localhost:5000/*/app") == both
+    assert found("localhost:5000/me/app:v*") == (both[0], [])
+    assert found("localhost") == found("localhost:5000") == (None, [])

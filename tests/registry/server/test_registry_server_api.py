@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mini_docker.registry.manifest import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from mini_docker.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.server.own_registry import Answered, OwnRegistry, own_registry
 
