@@ -126,8 +126,8 @@ class DeviceMapperDriver(NaiveDiffDriver):
         return MountedRoot(descriptor=self._mount(_read(folder / _NOTE)))
 
     def _mount(self, device: ThinDevice) -> int:
-        with self._pool.mapped(device) as path:
-            plan = plan_mount(device.file_system, self._settings.mount_options)
+        plan = plan_mount(device.file_system, self._settings.mount_options)
+        with self._pool.mapped(device) as path, self._pool.without_snapshots():
             return mount_device(self.kernel, plan, path)
 
     def _require_space(self) -> None:

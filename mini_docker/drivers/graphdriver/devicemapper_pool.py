@@ -251,6 +251,12 @@ class ThinPool:
         _await(is_deleted, f"thin device {device.number} is still in use")
 
     @contextmanager
+    def without_snapshots(self) -> Iterator[None]:
+        """None is taken for the length of the block: what is frozen for one cannot be mounted (EBUSY)."""
+        with self._lock:
+            yield
+
+    @contextmanager
     def mapped(self, device: ThinDevice) -> Iterator[str]:
         """A path to the device; it stays mapped for the length of the block, and while it is mounted."""
         with self._lock:

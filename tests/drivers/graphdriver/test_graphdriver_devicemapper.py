@@ -128,7 +128,7 @@ def test_size_makes_the_disk_larger(kind: str, base: str) -> None:
         driver.create_read_write("usual", "image", NO_LIMITS)
         with opened(driver, "larger") as root:
             whole = os.statvfs(root)
-            assert 340 << 20 < whole.f_blocks * whole.f_frsize <= 400 << 20
+            assert 330 << 20 < whole.f_blocks * whole.f_frsize <= 400 << 20  # the rest is the file systems' own
             assert (root / "file").read_text() == "x"
             with pytest.raises(OSError) as caught:
                 fill(root / "big", 400 << 20)
