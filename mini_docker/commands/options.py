@@ -74,7 +74,6 @@ INT = Kind("int", parse_int, 0)
 BYTES = Kind("bytes", units.parse_size, 0)
 MEMORY_SWAP = Kind("bytes", lambda text: -1 if text == "-1" else units.parse_size(text), 0)
 CPUS = Kind("decimal", units.parse_nano_cpus, 0)
-DURATION = Kind("duration", units.parse_duration, 0.0)
 
 
 class Flag:

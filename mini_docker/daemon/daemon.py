@@ -72,7 +72,7 @@ class Collaborators:
 
     Attributes:
         names: the `GraphDB` of container names and links.
-        seccomp: Docker's default profile, or None when the kernel cannot filter system calls.
+        seccomp: the profile of whoever asks for none; without one, no system call is filtered.
         last_capability: the youngest one that this kernel has.
         features: which limits this kernel can keep.
         other_exec_drivers: name → why it can't be had here; empty where it could have been asked for.

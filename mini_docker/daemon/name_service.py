@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from mini_docker.daemon.container.container import Container
@@ -17,13 +16,12 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.neighbours import Neighbours
 from mini_docker.drivers.networkdriver.contract import Address
 from mini_docker.drivers.networkdriver.dns_message import Names
+from mini_docker.drivers.networkdriver.resolv_conf import HOST_RESOLV_CONF
 from mini_docker.drivers.networkdriver.subnets import nameservers
 from mini_docker.errors import MiniDockerError
 from mini_docker.linux.dns_sockets import DnsSockets
 
 log = logging.getLogger(__name__)
-
-HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 class DnsServer(Protocol):

@@ -19,9 +19,9 @@ from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
 from mini_docker.drivers.networkdriver.hosts_file import Entry
+from mini_docker.drivers.networkdriver.resolv_conf import HOST_RESOLV_CONF
 from mini_docker.durable import replace_file
 
-HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 HOST_HOSTS = Path("/etc/hosts")
 EMBEDDED_DNS = "127.0.0.11"
 

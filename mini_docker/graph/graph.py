@@ -117,11 +117,6 @@ class Graph:
         with self._lock:
             return list(self._images.values())
 
-    def heads(self) -> list[Image]:
-        """The images from which no other was made."""
-        with self._lock:
-            return [image for image in self._images.values() if not self._children.get(image.id)]
-
     def children(self, image_id: str) -> list[Image]:
         """The images that were made from this one."""
         with self._lock:

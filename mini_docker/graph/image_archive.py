@@ -1,4 +1,4 @@
-"""The ImageArchive: a moving box for images. `save` packs it; `image_loader` unpacks it.
+"""The image archive: a moving box for images. `save` packs it; `image_loader` unpacks it.
 
 One tar that three generations of readers understand, each finding its own table of contents:
 

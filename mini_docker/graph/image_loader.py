@@ -1,4 +1,4 @@
-"""The ImageLoader: unpacks the moving box of `image_archive` into the graph, whichever table of contents it finds.
+"""The image loader: unpacks the moving box of `image_archive` into the graph, whichever table of contents it finds.
 
 It knows the graph; it sets no names, but says which the archive has.
 """

@@ -1,4 +1,4 @@
-"""The Importer: makes an image of one layer out of a root file system's tar, as ``docker import`` does.
+"""Import: makes an image of one layer out of a root file system's tar, as ``docker import`` does.
 
 It knows the graph; nothing of names, nor of where the tar comes from.
 

@@ -1,8 +1,8 @@
 """The Pool: one swimmer a lane. Who asks for a lane that is taken waits, and shares what the first brings back.
 
-So two pulls of one image are one download. It knows nothing of what the work is.
+So two containers that start from one image make its init layer once. It knows nothing of what the work is.
 
-Source: classic Docker's ``graph/tags.go`` (poolAdd, poolRemove).
+Source: the idea is that of classic Docker's pull pool (``graph/tags.go``, poolAdd and poolRemove).
 """
 
 from __future__ import annotations

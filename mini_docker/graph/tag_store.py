@@ -96,14 +96,6 @@ class TagStore:
 
     # -- both -------------------------------------------------------------------------------------
 
-    def delete_image(self, image_id: str) -> list[str]:
-        """Take all names of an image away, tags and digests, in one step; returns them, sorted."""
-        with self._lock:
-            references = self._references.get(image_id, [])
-            if references:
-                self._save({reference: other for reference, other in self._ids.items() if other != image_id})
-            return references
-
     def _set(self, reference: str, image_id: str) -> str | None:
         with self._lock:
             old = self._ids.get(reference)

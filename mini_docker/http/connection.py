@@ -52,11 +52,6 @@ class Connection:
         self._busy = False
         self._stopping = False
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered, as opposed to awaited."""
-        return self._busy
-
     def serve(self) -> None:
         """Answer requests until either side has had enough; `close` remains to be called."""
         seconds = self._limits.header_seconds

@@ -34,7 +34,3 @@ class RawStream:
             OSError: the peer is gone.
         """
         self._wire.send_raw(data)
-
-    def close_write(self) -> None:
-        """Tell the peer that no more will come."""
-        self._wire.end_sending()

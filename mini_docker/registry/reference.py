@@ -146,15 +146,6 @@ class Reference:
             raise Invalid("invalid tag format")
         return replace(self, tag=tag, digest="")
 
-    def with_digest(self, digest: str) -> Reference:
-        """The same repository's manifest *digest*.
-
-        Raises:
-            Invalid: not a digest.
-        """
-        check_digest(digest)
-        return replace(self, tag="", digest=digest)
-
 
 def _split_domain(text: str) -> tuple[str, str]:
     """The first part is a registry's host if it looks like one: a dot, a port, an upper-case letter, or localhost."""

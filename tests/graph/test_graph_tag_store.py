@@ -54,13 +54,6 @@ class TagStoreMachine(RuleBasedStateMachine):
             with pytest.raises(NotFound, match="No such image: " + reference):
                 self.store.delete(repository, tag)
 
-    @rule(image_id=ids)
-    def delete_image(self, image_id: str) -> None:
-        names = sorted(reference for reference, named in self.model.items() if named == image_id)
-        assert self.store.delete_image(image_id) == names
-        for name in names:
-            del self.model[name]
-
     @rule()
     def reopen(self) -> None:
         self.store = TagStore(self.path)

@@ -109,10 +109,6 @@ class State:
         """Whether its restart policy will start it again soon."""
         return self.status == RESTARTING
 
-    def may(self, move: str) -> bool:
-        """Whether *move* is possible now."""
-        return (self.status, move) in TRANSITIONS
-
     def after(self, move: str, container: str = "", **changes: Any) -> State:
         """The state after *move*, with further fields changed.
 

@@ -10,8 +10,6 @@ from mini_docker.daemon.container.networks import BRIDGE
 from mini_docker.daemon.container.ports import ports_list, ports_map
 from mini_docker.daemon.container.timestamps import format_time
 
-STATUS = "Status"
-
 
 def ports_of(container: Container) -> dict[str, list[dict[str, str]] | None]:
     """``NetworkSettings.Ports``; empty while it does not run."""

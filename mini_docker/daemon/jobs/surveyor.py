@@ -85,20 +85,21 @@ class Surveyor:
             capabilities=Capabilities(bounding=names, effective=names, permitted=names),
         )
 
-    def _joined(self, mode: str) -> Container:
+    def _joined(self, kind: str, mode: str) -> Container:
         other = self._containers.get(mode.removeprefix(JOIN_PREFIX))
         if not other.state.running:
-            raise Conflict(f"cannot join network of a non running container: {other.id}")
+            name = kind if kind == "network" else kind.upper()
+            raise Conflict(f"cannot join {name} of a non running container: {other.id}")
         return other
 
     def _namespace(self, kind: str, mode: str) -> str:
-        return f"/proc/{self._joined(mode).state.pid}/ns/{NAMESPACE_FILES[kind]}"
+        return f"/proc/{self._joined(kind, mode).state.pid}/ns/{NAMESPACE_FILES[kind]}"
 
     def _files_of_joined(self, mode: str) -> dict[str, str]:
         """Who shares another's network shares its name and its address book, too."""
         if not mode.startswith(JOIN_PREFIX):
             return {}
-        other = self._joined(mode)
+        other = self._joined("network", mode)
         return {
             "/etc/resolv.conf": str(other.resolv_conf_path),
             "/etc/hostname": str(other.hostname_path),

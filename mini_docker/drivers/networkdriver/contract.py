@@ -69,7 +69,7 @@ class Lease:
     """An address given to one endpoint until it is released.
 
     Attributes:
-        endpoint: id of the endpoint that holds it: the network's id and the container's, joined by a driver.
+        endpoint: id of the endpoint that holds it; whoever asked for the lease chose it.
         address: with the prefix length of its subnet; None on a network without addresses (host, none).
         gateway: where packets to elsewhere go; None when there is no way out.
         mac_address: six bytes, ``02:42:…``, made from the address; empty without one.
@@ -238,4 +238,4 @@ class NetworkDriver(Protocol):
         """The daemon ends: undo what stands for the daemon itself (chains, bridges), if no endpoint is left."""
 
     def describe(self, network: str) -> Mapping[str, Any]:
-        """Facts for ``network inspect`` and ``network show``."""
+        """What stands for the network on this machine, as facts by name: for ``network show``."""

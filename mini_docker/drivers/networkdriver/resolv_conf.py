@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mini_docker.drivers.networkdriver.contract import Address
 from mini_docker.drivers.networkdriver.subnets import nameservers
 
+HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+"""Where the host's own is, for those who read it."""
 DEFAULT_NAMESERVERS = ("8.8.8.8", "8.8.4.4")
 """What Docker falls back on when the host's file names only resolvers on the host itself."""
 

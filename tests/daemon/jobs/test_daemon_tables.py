@@ -125,6 +125,9 @@ def test_joined_network(house: FakeHouse) -> None:
     house.run("stop", mine)
     with pytest.raises(Conflict, match="cannot join network of a non running container"):
         house.run("start", mine)
+    for mode, word in (("PidMode", "PID"), ("IpcMode", "IPC")):
+        with pytest.raises(Conflict, match=f"cannot join {word} of a non running container"):
+            house.start("sleep", host={mode: "container:other"})
 
 
 def test_users_network(house: FakeHouse) -> None:
