@@ -38,7 +38,7 @@ MODULES = {
     "distribution": ("pull", "push", "search", "login", "logout"),
     "network": (
         "network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
-        "network prune",
+        "network prune", "network show",
     ),
     "volume": ("volume ls", "volume create", "volume inspect", "volume rm", "volume prune"),
     "jobs": ("jobs",),

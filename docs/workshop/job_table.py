@@ -168,6 +168,7 @@ GROUPS: dict[str, tuple[JobLine, ...]] = {
             "network_inspect": "one, and who is on it",
             "network_delete": "it goes",
             "network_prune": "all that nobody uses go",
+            "network_show": "all of them with their containers, ports and rules, drawn",
             "network_connect": "plug a running container in",
             "network_disconnect": "pull the plug",
         }),

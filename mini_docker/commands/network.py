@@ -1,8 +1,9 @@
-"""``network``: list, create, inspect, connect, disconnect, rm, prune."""
+"""``network``: list, create, inspect, connect, disconnect, rm, prune, show."""
 
 from __future__ import annotations
 
 from mini_docker.commands import specs
+from mini_docker.commands.descriptors import write_all
 from mini_docker.commands.failure import CommandFailed, for_each
 from mini_docker.commands.inspect import FORMAT as INSPECT_FORMAT
 from mini_docker.commands.inspect import show_all
@@ -106,6 +107,13 @@ def prune(client: Client, options: Options) -> int:
     return prune_one(client, options, "networks", warning, specs.parse_filters(options["filter"]))
 
 
+def show_topology(client: Client, options: Options) -> int:
+    """``network show``: the daemon's picture of bridges, containers, addresses, ports and rules. Ours."""
+    for piece in client.open("GET", "/system/network", {"viz": options["viz"]}).pieces():
+        write_all(1, piece)
+    return 0
+
+
 COMMANDS: dict[str, Any] = {
     "network ls": Command("network ls", "[OPTIONS]", "List networks", ls, (FILTER, FORMAT, NO_TRUNC, QUIET)),
     "network create": Command(
@@ -150,5 +158,9 @@ COMMANDS: dict[str, Any] = {
             PRUNE_FILTER,
             Flag("force", "f", SWITCH, "Do not prompt for confirmation"),
         ),
+    ),
+    "network show": Command(
+        "network show", "[OPTIONS]", "Draw networks, containers, ports and firewall rules (ours)", show_topology,
+        (Flag("viz", "", SWITCH, "As a graph for Graphviz"),),
     ),
 }  # fmt: skip

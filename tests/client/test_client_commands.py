@@ -189,6 +189,15 @@ def test_images_as_a_picture(daemon: FakeDaemon, cli: Cli) -> None:
         assert cli("images", *words)[0] == 1
 
 
+def test_networks_as_a_picture(daemon: FakeDaemon, cli: Cli) -> None:
+    """What the daemon drew is printed, in the language asked for."""
+    daemon.route("GET", "/system/network", Answer(body=iter(["└─ web\n".encode()])))
+    assert cli("network", "show")[:2] == (0, "└─ web\n")
+    daemon.route("GET", "/system/network", Answer(body=iter([b"digraph network {}\n"])))
+    assert cli("network", "show", "--viz")[:2] == (0, "digraph network {}\n")
+    assert daemon.asked[-1].query["viz"] == "1"
+
+
 def test_import_load_save(daemon: FakeDaemon, cli: Cli, tmp_path: Path) -> None:
     """Files go up in chunks and come down whole or not at all."""
     tar = tmp_path / "x.tar"

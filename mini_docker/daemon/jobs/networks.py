@@ -19,6 +19,7 @@ from mini_docker.daemon.container.timestamps import parse_time
 from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.live_connections import LiveConnections
+from mini_docker.daemon.jobs.network_show import NetworkShow
 from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_record import NetworkRecord
@@ -40,6 +41,7 @@ def handlers(
         "networks": Networks(networks, containers),
         "network_create": NetworkCreate(networks),
         "network_inspect": NetworkInspect(networks, containers),
+        "network_show": NetworkShow(networks, containers),
         "network_delete": NetworkDelete(networks, containers),
         "network_prune": NetworkPrune(networks, containers),
         "network_connect": NetworkConnect(networks, containers, connections, names),

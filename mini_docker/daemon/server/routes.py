@@ -87,6 +87,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/info", "info"),
     Route("GET", "/events", "events", kind=Kind.STREAM),
     Route("GET", "/system/df", "system_df"),
+    Route("GET", "/system/network", "network_show", content_type=TEXT),  # ours; under /networks it would be a name
     Route("POST", "/auth", "auth"),
     Route("GET", "/jobs", "jobs", kind=Kind.STREAM),
     # Containers

@@ -444,3 +444,20 @@ def test_a_connection_that_fails_leaves_all_as_it_was(house: House, monkeypatch:
     assert [rule.host_port for rule in house.firewall.standing if isinstance(rule, PortForward)] == [18099]
     routes = [order.link for _, order in house.netlink.applied if isinstance(order, AddRoute)]
     assert routes == ["eth0", "eth1", "eth0"]
+
+
+def test_the_networks_are_drawn(house: House) -> None:
+    """Who hangs where, by the drivers' own books, with the rules that stand; in text and for Graphviz."""
+    house.bridge.restore([])
+    house.run("network_create", body={"Name": "n1", "Internal": True})
+    web = house.container("web")
+    house.run("network_connect", "n1", body={"Container": "web"})
+    place = web.attachments["n1"].endpoint
+    assert place is not None
+    text = house.engine.job("network_show").output().decode()
+    assert f"└─ web eth0 {place.lease.address} ── veth" in text and "(internal)" in text
+    assert "rules (recording):" in text and "BridgeRules" in text
+    assert [line for line in text.splitlines() if line in ("host: host", "none: none")] == ["host: host", "none: none"]
+    picture = house.engine.job("network_show")
+    picture.env["viz"] = "1"
+    assert '"network n1" -> "container web"' in picture.output().decode()
