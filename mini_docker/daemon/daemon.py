@@ -117,8 +117,9 @@ class Daemon:
             with_.containers, with_.settings.cgroup_version, with_.seccomp, with_.last_capability,
             own_capabilities(Path("/proc/self/status").read_text()),
         )  # fmt: skip
+        self._links = Links(with_.containers)
         self._start = Start(
-            with_.containers, with_.layers, with_.exec_driver, self._connections, Links(with_.containers),
+            with_.containers, with_.layers, with_.exec_driver, self._connections, self._links,
             self._surveyor,
         )  # fmt: skip
         self._exit = Exit(with_.containers, with_.layers, with_.exec_driver, self._connections)
@@ -187,7 +188,7 @@ class Daemon:
             "top": Top(store, driver),
             "stats": Stats(store, driver),
             "exec_create": exec.ExecCreate(store, executions),
-            "exec_start": exec.ExecStart(store, executions, driver, ProcessPlanner(self._surveyor)),
+            "exec_start": exec.ExecStart(store, executions, driver, ProcessPlanner(self._surveyor, self._links)),
             "exec_resize": exec.ExecResize(executions, driver),
             "exec_inspect": exec.ExecInspect(executions),
             "exec_exit": exec.ExecExit(store),

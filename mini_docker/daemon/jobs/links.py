@@ -41,6 +41,16 @@ class Links:
                 undo.callback(self._run_job, job, "delete", place.endpoint_id, child, link)
         return Linked.of(links)
 
+    def env(self, container: Container) -> tuple[str, ...]:
+        """What its links tell a further process of a running container; a link to who does not run tells nothing."""
+        links = []
+        for word in container.host_config.links if BRIDGE in container.attachments else ():
+            other, alias = parse_link(word)
+            child = self._containers.find(other)
+            if child is not None and child.state.running and BRIDGE in child.attachments:
+                links.append(_link(container, child, alias))
+        return tuple(Linked.of(links).env)
+
     @staticmethod
     def _run_job(job: Job, action: str, parent_endpoint: str, child: Container, link: Link) -> None:
         opened = job.child("link", parent_endpoint, child.attachments[BRIDGE].endpoint_id)

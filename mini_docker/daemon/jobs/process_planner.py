@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.spec import container_spec, merge_environment
+from mini_docker.daemon.jobs.links import Links
 from mini_docker.daemon.jobs.surveyor import Surveyor
 from mini_docker.libcontainer.config import ProcessSpec
 
 
 class ProcessPlanner:
-    """Plans execs. Stateless but for its surveyor."""
+    """Plans execs. Stateless but for its collaborators."""
 
-    def __init__(self, surveyor: Surveyor) -> None:
+    def __init__(self, surveyor: Surveyor, links: Links) -> None:
         self._surveyor = surveyor
+        self._links = links
 
     def plan(
         self,
@@ -33,7 +35,7 @@ class ProcessPlanner:
             Invalid: a capability or option of the container that is none.
         """
         host = replace(container.host_config, privileged=container.host_config.privileged or privileged)
-        world = self._surveyor.survey_privileges(host)
+        world = replace(self._surveyor.survey_privileges(host), links_env=self._links.env(container))
         spec = container_spec(container.id, replace(container.config, tty=terminal), host, (), world)
         process = spec.process
         return replace(

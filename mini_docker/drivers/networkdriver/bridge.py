@@ -132,6 +132,7 @@ class BridgeDriver:
             return config
 
     def delete_network(self, network: str) -> None:
+        self.tidy()  # while a cable that nobody has can still be told by its bridge
         with self._lock:
             config = self._network(network).config
             if any(endpoint.network.config.id == network for endpoint in self._endpoints.values()):
@@ -293,12 +294,30 @@ class BridgeDriver:
         self._rules.post()
         with self._lock:
             bridges = {network.config.bridge for network in self._networks.values()}
-            veths = {endpoint.joined.host_interface for endpoint in self._endpoints.values() if endpoint.joined}
-        for name in self._bridges.collect(bridges, veths, self._veth_prefix):
-            log.info("removed the link %s, which a daemon before this one left", name)
+        for name in self._bridges.collect(bridges):
+            log.info("removed the bridge %s, which a daemon before this one left", name)
+        self.tidy()
         if self._options.mend_seconds and self._mender is None:
-            self._mender = threading.Thread(target=self._keep_rules, name="firewall-mender", daemon=True)
+            self._mender = threading.Thread(target=self._keep_order, name="bridge-mender", daemon=True)
             self._mender.start()
+
+    def tidy(self) -> None:
+        """Remove cables of ours that no endpoint has: a crash left them, or somebody keeps a container's namespace.
+
+        A cable goes by itself with its namespace; but another container may share that, or an administrator look on.
+
+        Raises:
+            NetlinkError: the kernel refuses.
+        """
+        links = self._netlink.links()
+        with self._lock:  # after the look: a cable is in the book before it is made
+            bridges = {network.config.bridge for network in self._networks.values()}
+            cables = {endpoint.joined.host_interface for endpoint in self._endpoints.values() if endpoint.joined}
+        ours = {link.index for link in links if link.name in bridges}
+        for link in links:
+            if link.master in ours and link.name.startswith(self._veth_prefix) and link.name not in cables:
+                self._delete_link(link.name)
+                log.info("removed the cable %s, which nobody has any more", link.name)
 
     def shutdown(self) -> None:
         self._stopped.set()
@@ -383,12 +402,13 @@ class BridgeDriver:
         self._ports.restore(lease.endpoint, state.published, lease.address.ip)
         self._rules.add(*bridge_plan.forwards(lease, state.published, network.config.bridge))
 
-    def _keep_rules(self) -> None:
+    def _keep_order(self) -> None:
         while not self._stopped.wait(self._options.mend_seconds):
-            try:
-                self._rules.mend()
-            except FirewallError as error:
-                log.warning("cannot put firewall rules back: %s", error)
+            for mend in (self._rules.mend, self.tidy):
+                try:
+                    mend()
+                except (FirewallError, NetlinkError) as error:
+                    log.warning("the bridges are not as they should be: %s", error)
 
 
 def _allocator(config: NetworkConfig) -> IPAllocator:

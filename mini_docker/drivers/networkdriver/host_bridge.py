@@ -97,25 +97,13 @@ class HostBridges:
         if link is not None and link.alias == self._mark:
             self._delete_link(name)
 
-    def collect(self, networks: Collection[str], veths: Collection[str], veth_prefix: str) -> tuple[str, ...]:
-        """Remove links that a crash left: bridges of ours without a network, cables of ours without an endpoint.
+    def collect(self, networks: Collection[str]) -> tuple[str, ...]:
+        """Remove bridges of ours that a crash left without a network; their names.
 
         Args:
             networks: names of the bridges that shall stay.
-            veths: names of the host's ends of cables that shall stay.
-            veth_prefix: what the names of our cables begin with.
-
-        Returns:
-            The names of the links that were removed.
         """
-        links = self._netlink.links()
-        ours = {link.index for link in links if link.alias == self._mark or link.name in networks}
-        stray = [
-            link.name
-            for link in links
-            if (link.master in ours and link.name.startswith(veth_prefix) and link.name not in veths)
-            or (link.alias == self._mark and link.name not in networks)
-        ]
+        stray = [link.name for link in self._netlink.links() if link.alias == self._mark and link.name not in networks]
         for name in stray:
             self._delete_link(name)
         return tuple(stray)

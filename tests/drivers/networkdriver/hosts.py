@@ -111,6 +111,8 @@ class Host:
     def kill_driver(self) -> None:
         """As kill -9 of the daemon: its descriptors go, nothing else."""
         self.driver._stopped.set()
+        if self.driver._mender is not None:
+            self.driver._mender.join()
         self.driver._ports.close()
         self.netlink.close()
         self.firewall.close()

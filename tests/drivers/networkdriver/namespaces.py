@@ -38,6 +38,15 @@ class Namespace:
             KERNEL.setns(here, CLONE_NEWNET)
             os.close(here)
 
+    @classmethod
+    def of(cls, pid: int) -> Namespace:
+        """The namespace that a process is in."""
+        found = cls.__new__(cls)
+        found.descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        with found.entered():
+            found.netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        return found
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """This thread is inside while the block runs; what it starts or opens stays there."""

@@ -321,3 +321,15 @@ def test_the_default_network_follows_from_the_flags() -> None:
     assert not network.icc
     with pytest.raises(Invalid, match="mutually exclusive"):
         BridgeOptions(bridge="br0", bip=ip_interface("10.1.2.3/24"))
+
+
+def test_a_cable_goes_although_somebody_keeps_the_namespace(host: Host) -> None:
+    """Another container may share it. The address is free for others, so nobody may have it on the bridge any more."""
+    web = host.container("web")
+    host.driver.leave("web", None)  # its own processes are gone, but the test has the namespace still
+    host.driver.release("web")
+    peer = host.container("peer")
+    host.driver.tidy()
+    names = {link.name for link in host.netlink.links()}
+    assert web.joined.host_interface not in names
+    assert peer.joined.host_interface in names
