@@ -30,7 +30,6 @@ CLASSIC: dict[str, tuple[str, ...]] = {
 
 WENT: dict[str, str] = {
     "commands": "a method, `Engine.commands`: a list needs no job of its own to be asked for",
-    "build": "comes with the builder box; its route stands, and answers 501 until then",
 }
 """Classic jobs that are not registered here, and where they went."""
 
@@ -122,6 +121,7 @@ GROUPS: dict[str, tuple[JobLine, ...]] = {
     ),
     "Images": (
         *_classic({
+            "build": "carry out a Dockerfile: each line a container, each container the next image",
             "images": "all of them, a line each",
             "image_inspect": "one, whole",
             "image_get": "one, as other jobs want it",

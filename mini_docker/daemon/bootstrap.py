@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from mini_docker.builder.build import build as build_image
 from mini_docker.daemon import flags
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.volumes import VolumeStore
@@ -191,6 +192,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
         "pull_manifest": pull.PullManifest(registry),
         "pull_layer": pull.PullLayer(registry),
         "push": push.Push(graph, tags, registry),
+        "build": build_image,
         "push_layer": push.PushLayer(graph, registry, root / "tmp"),
     }
     for name, handler in handlers.items():

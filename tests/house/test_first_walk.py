@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -216,4 +217,30 @@ def test_a_narrated_start_that_fails_says_why(house: House) -> None:
     """With the exit code of a start that is not narrated."""
     ran = house.ours("run", "--rm", "--narrate", "busybox", "/no/such")
     assert ran.code == 127
-    assert "exec: \"/no/such\": stat /no/such: no such file or directory" in ran.err
+    assert 'exec: "/no/such": stat /no/such: no such file or directory' in ran.err
+
+
+@pytest.mark.skipif(not has_docker_cli(), reason="the stock docker command line is not installed")
+def test_a_dockerfile_becomes_an_image(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each instruction becomes jobs; the second build takes all from the cache; a RUN's failure is the client's."""
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    (tmp_path / "page").write_text("a page\n")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox AS first\nARG WHO=world\nENV HI=hello\nRUN echo $HI $WHO > /greet\n"
+        "FROM busybox\nCOPY --from=first /greet /greet\nCOPY page /www/\nWORKDIR /www\nCMD cat /greet page\n"
+    )
+    first = house.docker("build", "-t", "built", "--build-arg", "WHO=you", str(tmp_path))
+    assert first.code == 0
+    assert "Successfully tagged built:latest" in first.out
+    assert house.docker("run", "--rm", "built").out == "hello you\na page\n"
+    again = house.docker("build", "-t", "built", "--build-arg", "WHO=you", str(tmp_path))
+    assert again.out.count("Using cache") == 6
+    assert again.out.splitlines()[-2] == first.out.splitlines()[-2]
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
+    failed = house.docker("build", str(tmp_path))
+    assert failed.code == 3
+    assert "returned a non-zero code: 3" in failed.err
+    assert house.ours("ps", "-aq").out == ""
+    tree = house.ours("jobs").out
+    for job in ("build(", "commit(", "container_extract(", "container_copy("):
+        assert job in tree

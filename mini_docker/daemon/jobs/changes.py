@@ -64,7 +64,11 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """A container, a name for the image (or none), and changes to how it is run."""
+    """A container, a name for the image (or none), and changes to how it is run.
+
+    Attributes:
+        created_by: for the image's history; empty takes the container's command.
+    """
 
     container: str
     repository: str
@@ -74,6 +78,7 @@ class CommitRequest:
     changes: tuple[str, ...]
     pause: bool
     config: Mapping[str, Any]
+    created_by: str
 
     @classmethod
     def decode(cls, job: Job) -> CommitRequest:
@@ -93,7 +98,7 @@ class CommitRequest:
         changes = tuple(line for text in env.get_list("changes") for line in text.splitlines() if line.strip())
         return cls(
             container, repository, tag, env.get("author", ""), env.get("comment", ""), changes,
-            env.get_bool("pause", True), json_body(job),
+            env.get_bool("pause", True), json_body(job), env.get("created_by", ""),
         )  # fmt: skip
 
 
@@ -121,7 +126,7 @@ class Commit:
             with self._layers.diff(container.id) as changes:
                 image = commit(
                     graph, base, changes, config=config, author=request.author, comment=request.comment,
-                    created_by=" ".join(container.config.command),
+                    created_by=request.created_by or " ".join(container.config.command),
                 )  # fmt: skip
         if request.repository:
             job.child("tag", image.id, request.repository, request.tag).run()
