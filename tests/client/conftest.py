@@ -10,9 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from fake_daemon import FakeDaemon
-
-ROOT = Path(__file__).parents[2]
+from fake_daemon import ROOT, FakeDaemon
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
+"""The project's folder."""
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -14,8 +14,7 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from fake_daemon import Answer, Asked, FakeDaemon
+from fake_daemon import ROOT, Answer, Asked, FakeDaemon
 
 from mini_docker.remote_api import STDOUT, frame_header
 

@@ -17,8 +17,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from fake_daemon import Answer, Asked, FakeDaemon
+from fake_daemon import ROOT, Answer, Asked, FakeDaemon
 
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
 

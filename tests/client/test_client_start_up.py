@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from fake_daemon import ROOT
 
 HEAVY = (
     "h11", "typing", "dataclasses", "inspect", "re", "enum", "socket", "signal", "functools", "argparse", "json",
