@@ -22,7 +22,7 @@ import pytest
 from dnslib import RCODE, DNSRecord
 from tabulate import tabulate
 
-from tests.drivers.networkdriver.namespaces import Namespace
+from tests.drivers.networkdriver.namespaces import Namespace, lay_wire
 from tests.house.house import START_SECONDS, House, Ran, has_docker_cli
 
 pytestmark = [
@@ -162,12 +162,7 @@ def side_of(house: House) -> Iterator[Side]:
     with side.closing:
         for namespace in (host, outside):
             side.closing.callback(namespace.close)
-        with host.entered():
-            wire = f"ip link add wire type veth peer name wire netns /proc/self/fd/{outside.descriptor}"
-            subprocess.run(wire.split(), check=True, pass_fds=[outside.descriptor])
-        for namespace, address in ((host, HOST), (outside, OUTSIDE)):
-            namespace.run("ip", "address", "add", f"{address}/24", "dev", "wire")
-            namespace.run("ip", "link", "set", "wire", "up")
+        lay_wire(host, HOST, outside, OUTSIDE)
         side.closing.callback(outside.serve("out", 8099).close)
         side.closing.callback(resolver(outside).close)
         house.start(*FLAGS)

@@ -39,7 +39,7 @@ def port_bindings(config: ContainerConfig, host: HostConfig) -> tuple[PortBindin
 
 def _binding(port: int, protocol: str, wish: HostPort) -> PortBinding:
     try:
-        address = ip_address(wish.host_ip) if wish.host_ip and wish.host_ip != "0.0.0.0" else None  # noqa: S104
+        address = ip_address(wish.host_ip) if wish.host_ip else None
     except ValueError:
         raise Invalid(f"invalid host address for port {port}/{protocol}: {wish.host_ip!r}") from None
     return PortBinding(port, protocol, address, parse_host_ports(wish.host_port))

@@ -41,8 +41,8 @@ def test_port_bindings() -> None:
         PortBinding(80, "tcp", None, (8080, 8080)),
         PortBinding(80, "tcp", ip_address("127.0.0.1"), (9000, 9010)),
         PortBinding(53, "udp"),
-        PortBinding(7000, "tcp"),
-        PortBinding(7001, "tcp"),
+        PortBinding(7000, "tcp", ip_address("0.0.0.0")),
+        PortBinding(7001, "tcp", ip_address("0.0.0.0")),
         PortBinding(443, "tcp"),
     )
     for key in ("0/tcp", "81-80", "x", "80/icmp", "70000"):

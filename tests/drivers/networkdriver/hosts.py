@@ -24,7 +24,7 @@ from mini_docker.linux.iptables import IptablesFirewall
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.linux.nftables import NftablesFirewall
-from tests.drivers.networkdriver.namespaces import Namespace, private_host
+from tests.drivers.networkdriver.namespaces import Namespace, lay_wire, private_host
 
 DEFAULT_ID = "d" * 64
 HOST_ADDRESS, OUTSIDE_ADDRESS = "198.51.100.1", "198.51.100.2"
@@ -71,13 +71,7 @@ class Host:
         self.form = form
         self.options = options
         self.outside = Namespace()
-        wire = f"ip link add wire type veth peer name wire netns /proc/self/fd/{self.outside.descriptor}"
-        subprocess.run(wire.split(), check=True, pass_fds=[self.outside.descriptor])
-        namespace.run("ip", "address", "add", f"{HOST_ADDRESS}/24", "dev", "wire")
-        namespace.run("ip", "link", "set", "wire", "up")
-        self.outside.run("ip", "address", "add", f"{OUTSIDE_ADDRESS}/24", "dev", "wire")
-        self.outside.run("ip", "link", "set", "wire", "up")
-        self.outside.run("ip", "link", "set", "lo", "up")
+        lay_wire(namespace, HOST_ADDRESS, self.outside, OUTSIDE_ADDRESS)
         self.containers: list[Container] = []
         self.start_driver()
 

@@ -91,6 +91,17 @@ class Namespace:
             return ask(address, port, protocol, seconds)
 
 
+def lay_wire(host: Namespace, host_address: str, outside: Namespace, outside_address: str) -> None:
+    """A cable called wire between two namespaces, with an address (and the subnet, /24) at either end."""
+    with host.entered():
+        command = f"ip link add wire type veth peer name wire netns /proc/self/fd/{outside.descriptor}"
+        subprocess.run(command.split(), check=True, pass_fds=[outside.descriptor])
+    outside.run("ip", "link", "set", "lo", "up")
+    for namespace, address in ((host, host_address), (outside, outside_address)):
+        namespace.run("ip", "address", "add", f"{address}/24", "dev", "wire")
+        namespace.run("ip", "link", "set", "wire", "up")
+
+
 def ask(address: str, port: int, protocol: str = "tcp", seconds: float = 5.0) -> str:
     """As `Namespace.ask`, from where this thread is."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
