@@ -21,17 +21,25 @@ Source: linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h; netlink(7).
 from __future__ import annotations
 
 import itertools
-import os
 import socket
 import struct
 
-NETLINK_NETFILTER = 12
+from mini_docker.linux.nfnetlink import (
+    NETLINK_NETFILTER,
+    NLM_F_ACK,
+    NLM_F_APPEND,
+    NLM_F_CREATE,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    attribute,
+    message,
+    nested,
+    number,
+    receive,
+)
+
 TABLE, CHAIN = b"mini_docker_dns", b"output"
 
-_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
-_NFGENMSG = struct.Struct(">BBH")  # struct nfgenmsg: family, version, resource
-_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE, _NLM_F_APPEND = 0x1, 0x4, 0x400, 0x800
-_NLMSG_ERROR = 2
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE, _DELETE_RULE = 0, 3, 6, 8
@@ -48,11 +56,11 @@ def redirect(address: str, port: int, datagram_port: int, stream_port: int) -> N
         OSError: this kernel has no nftables, or the caller may not change them.
     """
     messages = [
-        (_NEW_TABLE, _attribute(1, TABLE + b"\0")),
+        (_NEW_TABLE, attribute(1, TABLE + b"\0")),
         (_NEW_CHAIN, _chain()),
         # Of an earlier time, only the rules have to go. Whatever goes, closing the socket waits some milliseconds until
         # the kernel is done with it; so a container's first time, when nothing is there, must not delete a thing.
-        (_DELETE_RULE, _attribute(1, TABLE + b"\0") + _attribute(2, CHAIN + b"\0")),
+        (_DELETE_RULE, attribute(1, TABLE + b"\0") + attribute(2, CHAIN + b"\0")),
         (_NEW_RULE, _rule(socket.IPPROTO_UDP, address, port, datagram_port)),
         (_NEW_RULE, _rule(socket.IPPROTO_TCP, address, port, stream_port)),
     ]
@@ -63,67 +71,42 @@ def redirect(address: str, port: int, datagram_port: int, stream_port: int) -> N
 def _transact(kernel: socket.socket, messages: list[tuple[int, bytes]]) -> None:
     """Send the messages as one transaction. The kernel has answered each by the time that sending returns."""
     sequences = itertools.count()
-    flags = _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_CREATE | _NLM_F_APPEND
-    batch = _message(_BATCH_BEGIN, _NLM_F_REQUEST, next(sequences), socket.AF_UNSPEC, _SUBSYSTEM, b"")
+    flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND
+    batch = message(_BATCH_BEGIN, NLM_F_REQUEST, next(sequences), socket.AF_UNSPEC, _SUBSYSTEM, b"")
     for verb, body in messages:
-        batch += _message(_SUBSYSTEM << 8 | verb, flags, next(sequences), socket.AF_INET, 0, body)
-    batch += _message(_BATCH_END, _NLM_F_REQUEST, next(sequences), socket.AF_UNSPEC, _SUBSYSTEM, b"")
+        batch += message(_SUBSYSTEM << 8 | verb, flags, next(sequences), socket.AF_INET, 0, body)
+    batch += message(_BATCH_END, NLM_F_REQUEST, next(sequences), socket.AF_UNSPEC, _SUBSYSTEM, b"")
     kernel.sendto(batch, (0, 0))
-    kernel.setblocking(False)
+    kernel.setblocking(False)  # what is not there by now will never come
     acknowledged = 0
     while acknowledged < len(messages):
-        answer = kernel.recv(65536)  # BlockingIOError would mean that the kernel broke its word
-        while answer:
-            length, kind, *_ = _HEADER.unpack_from(answer)
-            if kind == _NLMSG_ERROR:
-                (negative,) = struct.unpack_from("=i", answer, _HEADER.size)
-                if negative:
-                    raise OSError(-negative, os.strerror(-negative))
-                acknowledged += 1
-            answer = answer[length + 3 & ~3 :]
+        acknowledged += sum(answer.kind == NLMSG_ERROR for answer in receive(kernel))
 
 
 def _chain() -> bytes:
-    hook = _number(1, _HOOK_OUTPUT) + _number(2, _BEFORE_ROUTING)
-    return _attribute(1, TABLE + b"\0") + _attribute(3, CHAIN + b"\0") + _nested(4, hook) + _attribute(7, b"nat\0")
+    hook = number(1, _HOOK_OUTPUT) + number(2, _BEFORE_ROUTING)
+    return attribute(1, TABLE + b"\0") + attribute(3, CHAIN + b"\0") + nested(4, hook) + attribute(7, b"nat\0")
 
 
 def _rule(protocol: int, address: str, port: int, to_port: int) -> bytes:
     """If protocol, destination and port are these, then another port. Each step works on one register."""
     steps = (
-        (b"meta", _number(1, _REGISTER) + _number(2, _META_PROTOCOL)),
+        (b"meta", number(1, _REGISTER) + number(2, _META_PROTOCOL)),
         _is(bytes([protocol])),
         _load(_NETWORK_HEADER, 16, 4),  # of an IPv4 header: the destination
         _is(socket.inet_aton(address)),
         _load(_TRANSPORT_HEADER, 2, 2),  # of UDP's and of TCP's: the destination's port
         _is(struct.pack(">H", port)),
-        (b"immediate", _number(1, _REGISTER) + _nested(2, _attribute(1, struct.pack(">H", to_port)))),
-        (b"nat", _number(1, _DNAT) + _number(2, socket.AF_INET) + _number(5, _REGISTER)),
+        (b"immediate", number(1, _REGISTER) + nested(2, attribute(1, struct.pack(">H", to_port)))),
+        (b"nat", number(1, _DNAT) + number(2, socket.AF_INET) + number(5, _REGISTER)),
     )
-    expressions = b"".join(_nested(1, _attribute(1, name + b"\0") + _nested(2, data)) for name, data in steps)
-    return _attribute(1, TABLE + b"\0") + _attribute(2, CHAIN + b"\0") + _nested(4, expressions)
+    expressions = b"".join(nested(1, attribute(1, name + b"\0") + nested(2, data)) for name, data in steps)
+    return attribute(1, TABLE + b"\0") + attribute(2, CHAIN + b"\0") + nested(4, expressions)
 
 
 def _load(header: int, offset: int, length: int) -> tuple[bytes, bytes]:
-    return b"payload", _number(1, _REGISTER) + _number(2, header) + _number(3, offset) + _number(4, length)
+    return b"payload", number(1, _REGISTER) + number(2, header) + number(3, offset) + number(4, length)
 
 
 def _is(value: bytes) -> tuple[bytes, bytes]:
-    return b"cmp", _number(1, _REGISTER) + _number(2, 0) + _nested(3, _attribute(1, value))
-
-
-def _message(kind: int, flags: int, sequence: int, family: int, resource: int, body: bytes) -> bytes:
-    content = _NFGENMSG.pack(family, 0, resource) + body
-    return _HEADER.pack(_HEADER.size + len(content), kind, flags, sequence, 0) + content
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _nested(kind: int, value: bytes) -> bytes:
-    return _attribute(kind | 0x8000, value)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack(">i", value))
+    return b"cmp", number(1, _REGISTER) + number(2, 0) + nested(3, attribute(1, value))

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Sequence
 
 from mini_docker.linux import iptables_rules
+from mini_docker.linux.conntrack import forget_datagrams
 from mini_docker.linux.firewall import FirewallError, Rule
 
 WAIT_SECONDS = "5"  # for another program's lock on the tables
@@ -50,9 +51,11 @@ class IptablesFirewall:
 
     def add(self, rules: Sequence[Rule]) -> None:
         self._restore(iptables_rules.add(self._tag, rules))
+        forget_datagrams(rules)
 
     def delete(self, rules: Sequence[Rule]) -> None:
         self._restore(iptables_rules.delete(self._tag, rules))
+        forget_datagrams(rules)
 
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return iptables_rules.missing(self._tag, rules, self._save(), self._loopback)

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Sequence
 
 from mini_docker.linux import nft_rules
+from mini_docker.linux.conntrack import forget_datagrams
 from mini_docker.linux.firewall import FirewallError, Rule
 
 LIBRARY = "libnftables.so.1"
@@ -90,9 +91,11 @@ class NftablesFirewall:
 
     def add(self, rules: Sequence[Rule]) -> None:
         self._run(nft_rules.add(self._table, rules))
+        forget_datagrams(rules)
 
     def delete(self, rules: Sequence[Rule]) -> None:
         self._run(nft_rules.delete(self._table, rules))
+        forget_datagrams(rules)
 
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return nft_rules.missing(self.show(), rules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
@@ -52,6 +53,31 @@ def test_a_published_port_is_reached_from_everywhere(host: Host) -> None:
                 assert peer.namespace.ask(address, port, protocol).startswith("web")
                 assert web.namespace.ask(address, port, protocol).startswith("web")
             assert peer.namespace.ask(web.address, inner, protocol) == f"web {peer.address}"
+
+
+def test_a_published_udp_port_does_not_remember_who_had_it(host: Host) -> None:
+    """The kernel would send a client's datagrams where its first one went for minutes: here, to who had it before."""
+    binding = PortBinding(9, "udp", host_ports=(18082, 18082))
+    with host.outside.entered():
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client:
+        client.settimeout(SOON)
+
+        def ask_again() -> str:
+            client.sendto(b"?", (HOST_ADDRESS, 18082))
+            try:
+                return client.recv(100).decode().split()[0]
+            except TimeoutError:
+                return ""
+
+        client.sendto(b"?", (HOST_ADDRESS, 18082))  # before it is published: the host itself is asked
+        for name in ("first", "second"):
+            container = host.container(name)
+            with container.namespace.serve(name, 9, "udp"):
+                container.publish(binding)
+                answers = (ask_again() for _ in range(30))  # it is forgotten soon, not at once
+                assert name in answers
+                host.driver.unpublish(name)
 
 
 def test_a_container_reaches_the_outside_as_the_host(host: Host) -> None:
