@@ -51,7 +51,8 @@ def test_what_is_asked_for_is_placed(mode: str) -> None:
 def test_owners_are_set() -> None:
     """Who built it is nobody's business inside the image."""
     layer, _ = context(tar(FILES)).placed([Move("a", "/a")], (5, 6))
-    (member,) = tarfile.open(fileobj=layer).getmembers()
+    with layer, tarfile.open(fileobj=layer) as archive:
+        (member,) = archive.getmembers()
     assert (member.uid, member.gid, member.uname) == (5, 6, "")
 
 

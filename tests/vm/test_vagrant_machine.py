@@ -120,7 +120,8 @@ def test_the_doctor_is_content(machine: Machine) -> None:
 def test_the_exec_driver_keeps_its_contract_in_there(machine: Machine) -> None:
     """The same suite as everywhere, on this kernel and under systemd's cgroups."""
     said = machine.ssh(
-        "cd /vagrant && sudo PYTHON=/opt/mini-docker/bin/python vm/guest-suite tests/drivers/execdriver/test_execdriver_native.py"
+        "cd /vagrant && sudo PYTHON=/opt/mini-docker/bin/python"
+        " vm/guest-suite tests/drivers/execdriver/test_execdriver_native.py"
     )
     assert re.search(r"\d+ passed", said)
     assert "failed" not in said
