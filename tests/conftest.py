@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.leaks import Footprint, left_since
 settings.register_profile("native", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("vm", parent=settings.get_profile("native"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "native"))
+
+
+def pytest_configure() -> None:
+    """A shell that runs us in the background ignores Ctrl-C, and what we start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -204,7 +204,7 @@ def _forget_the_parent(kernel: Kernel, terms: Terms) -> None:
         except SyscallError as error:
             if error.errno != errno.ENOSYS:  # a kernel without keyrings has none to protect
                 raise
-    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(caught, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
