@@ -14,7 +14,7 @@ import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from mini_docker.builder.context import Context, Move, moved
@@ -144,9 +144,7 @@ class _Build:
     def _carry_out(self, instruction: Instruction, stage_number: int) -> None:
         if instruction.word in EXPANDED:
             variables = self._variables() if instruction.word != "FROM" else self._global_arguments
-            instruction = Instruction(
-                instruction.word, instruction.flags, expand(instruction.rest, variables), instruction.line
-            )
+            instruction = replace(instruction, rest=expand(instruction.rest, variables))
         match instruction.word:
             case "FROM":
                 self._from(instruction, stage_number)
@@ -182,16 +180,18 @@ class _Build:
         """The base image, pulled when it is not here."""
         if not self._request.pull or name.startswith("sha256:"):
             try:
-                found: dict[str, Any] = _answer(self._job.child("image_inspect", name))
-                return found
+                return self._inspect(name)
             except NotFound:
                 pass
         pull = self._job.child("pull")
         pull.env["fromImage"] = name
         pull.stdout.add(self._job.stdout)
         pull.run()
-        pulled: dict[str, Any] = _answer(self._job.child("image_inspect", name))
-        return pulled
+        return self._inspect(name)
+
+    def _inspect(self, image: str) -> dict[str, Any]:
+        whole: dict[str, Any] = _answer(self._job.child("image_inspect", image))
+        return whole
 
     def _arg(self, instruction: Instruction) -> None:
         name, equals, default = instruction.rest.partition("=")
@@ -214,9 +214,7 @@ class _Build:
             self._show_output(container)
             code = _answer(self._job.child("wait", container))["StatusCode"]
             if code:
-                said = instruction.rest if instruction.json_form() is None else " ".join(command)
-                shown = " ".join([*self._stage.shell, said]) if instruction.json_form() is None else said
-                raise StepFailed(f"The command '{shown}' returned a non-zero code: {code}", code)
+                raise StepFailed(f"The command '{' '.join(command)}' returned a non-zero code: {code}", code)
             self._commit(container, created_by)
 
     def _copy(self, instruction: Instruction) -> None:
@@ -231,7 +229,8 @@ class _Build:
             self._copy_from_image(instruction.flags["from"], sources, target, into)
             return
         matches = [match for source in sources for match in self._context.match(source)]
-        into = into or len(matches) > 1 or self._is_folder(target)
+        # Where a single file goes, the image must be asked: it may have a folder there. A folder goes there as it is.
+        into = into or len(matches) > 1 or (not self._context.is_folder(matches[0]) and self._is_folder(target))
         moves = []
         for match in matches:
             unpacked = instruction.word == "ADD" and self._context.is_archive(match)
@@ -322,7 +321,7 @@ class _Build:
 
     def _take(self, image: str) -> None:
         self._stage.image = image
-        self._stage.config = _answer(self._job.child("image_inspect", image))["Config"]
+        self._stage.config = self._inspect(image)["Config"]
 
     def _from_cache(self, created_by: str) -> bool:
         """Take what an earlier build made of the same instruction on the same image, if there is such a one."""
