@@ -60,10 +60,11 @@ _CONTROLLERS = {
     "hugetlb": "limits of huge pages",
 }
 
-_TOOLS = {
+TOOLS = {
     "nft": ("shows the firewall rules that nftables holds", "nftables"),
     "iptables": ("the firewall where nftables cannot be used", "iptables"),
     "busybox": ("root file systems of tests and labs", "busybox-static"),
+    "ps": ("what `top` asks", "procps"),
     "ip": ("looks at links and routes in labs", "iproute2"),
     "mkfs.btrfs": ("a file system for the graph driver btrfs", "btrfs-progs"),
     "dmsetup": ("looks at the graph driver devicemapper's devices", "dmsetup"),
@@ -71,6 +72,7 @@ _TOOLS = {
     "docker": ("the stock command line works against our daemon", "docker.io"),
     "runc": ("tests compare our containers with its", "runc"),
 }
+"""Programs that the daemon, drivers, tests or labs call: what for, and the Debian package."""
 
 
 def diagnose(machine: Machine) -> tuple[Finding, ...]:
@@ -198,6 +200,6 @@ def _drivers(machine: Machine) -> Iterator[Finding]:
 
 
 def _tools(machine: Machine) -> Iterator[Finding]:
-    for name, (purpose, package) in _TOOLS.items():
+    for name, (purpose, package) in TOOLS.items():
         path = machine.tools.get(name, "")
         yield _finding("tools", name, _wished(bool(path)), path or purpose, f"apt-get install {package}")

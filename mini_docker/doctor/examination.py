@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from mini_docker.daemon.driver_tables import EXEC_DRIVERS, GRAPH_DRIVERS
+from mini_docker.doctor.diagnosis import TOOLS
 from mini_docker.doctor.machine import Cgroups, Driver, Machine
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.backing import backing_file_system
@@ -32,9 +33,6 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.linux.firewall_choice import choose_firewall
 from mini_docker.linux.kernel import Kernel, LinuxKernel
 from mini_docker.linux.netlink import LinuxNetlink
-
-TOOLS = ("nft", "iptables", "busybox", "ip", "mkfs.btrfs", "dmsetup", "apparmor_parser", "docker", "runc")
-"""Programs that drivers, tests or labs call."""
 
 _V2_NAMES = {"blkio": "io", "cpu": "cpu", "cpuset": "cpuset", "memory": "memory", "pids": "pids", "hugetlb": "hugetlb"}
 _OPTION = re.compile(r"^(CONFIG_\w+)=([ym])$", re.MULTILINE)

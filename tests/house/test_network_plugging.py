@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -39,6 +40,7 @@ def places(house: House, container: str) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed (dnsutils)")
 def test_files_follow_in_place(house: House) -> None:
     """They are mounts: a new file of the same name would not be seen. What the container wrote itself stays."""
     house.ours("network", "create", "net1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -134,7 +136,7 @@ def test_the_supervisors_death_is_reported(house: House) -> None:
     house.ours("run", "-d", "--name", "orphan", "busybox", "sleep", "1000")
     pid = house.inspect("orphan")["State"]["Pid"]
     supervisor = int(Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0])
-    subprocess.run(["kill", "-9", str(supervisor)], check=True)
+    os.kill(supervisor, signal.SIGKILL)
     wait_for(lambda: not house.inspect("orphan")["State"]["Running"])
     assert not lives(pid)
     assert house.ours("run", "--rm", "busybox", "echo", "on we go").out == "on we go\n"

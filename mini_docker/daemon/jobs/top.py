@@ -14,7 +14,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
-from mini_docker.errors import Invalid
+from mini_docker.errors import Invalid, Unsupported
 
 _ALLOWED = re.compile(r"[A-Za-z0-9 ,_.%:=+-]*\Z")
 
@@ -33,7 +33,10 @@ class Top:
             raise Invalid(f"ps_args: {words!r}: only words for ps(1) are allowed")
         container.require_running()
         pids = set(self._exec_driver.processes(container.id))
-        result = subprocess.run(["ps", *words.split()], capture_output=True, text=True, check=False, timeout=10)
+        try:
+            result = subprocess.run(["ps", *words.split()], capture_output=True, text=True, check=False, timeout=10)
+        except FileNotFoundError:
+            raise Unsupported("top shows what ps(1) says, and the host has none: install the package procps") from None
         if result.returncode:
             raise Invalid(f"ps: {result.stderr.strip() or 'failed'}")
         answer(job, parse_ps(result.stdout, pids))

@@ -92,7 +92,7 @@ def test_a_port_on_127_0_0_1_is_reached_from_the_host_alone(host: Host) -> None:
     web, peer = host.container("web"), host.container("peer")
     web.publish(PortBinding(80, host_address=ip_address("127.0.0.1"), host_ports=(18083, 18083)))
     for namespace, gateway, device in ((host.outside, HOST_ADDRESS, "wire"), (peer.namespace, "10.199.0.1", "eth0")):
-        namespace.run("sysctl", "-qw", f"net.ipv4.conf.{device}.route_localnet=1")
+        namespace.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv4/conf/{device}/route_localnet")
         namespace.run("ip", "address", "flush", "dev", "lo")
         namespace.run("ip", "route", "flush", "table", "local", "dev", "lo")
         namespace.run("ip", "route", "add", "127.0.0.1", "via", gateway, "dev", device)
