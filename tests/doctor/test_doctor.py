@@ -43,7 +43,8 @@ IDEAL = Machine(
         Driver("network", "bridge", AVAILABLE),
     ),
     tools=dict.fromkeys(
-        ("nft", "iptables", "busybox", "ip", "mkfs.btrfs", "dmsetup", "apparmor_parser", "docker", "runc"), "/bin/x"
+        ("nft", "iptables", "busybox", "ps", "ip", "mkfs.btrfs", "dmsetup", "apparmor_parser", "docker", "runc"),
+        "/bin/x",
     ),
     folder="/var/lib",
     file_system="ext4",
