@@ -26,10 +26,11 @@ from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
-from mini_docker.libcontainer.config import ContainerSpec
+from mini_docker.libcontainer.config import ContainerSpec, from_json, to_json
 from mini_docker.libcontainer.dialogue import Proceed, Ready, Sandboxed, hear, say
 from mini_docker.libcontainer.init import Birth, Terms
-from mini_docker.libcontainer.parent import Parent, born_into
+from mini_docker.libcontainer.parent import Newborn, Parent, born_into
+from mini_docker.libcontainer.parent import name as give_name
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.runc.oci import decode_config
 
@@ -41,17 +42,21 @@ def main(argv: Sequence[str]) -> int:
     bundle, cgroup, rounds = Path(argv[0]), argv[1], int(argv[2])
     document = json.loads((bundle / "config.json").read_text())
     spec = decode_config(document, cgroup).spec
+    from_json(ContainerSpec, to_json(spec))  # as the supervisor has done
     gc.collect()
     gc.freeze()  # as the supervisor does
-    library = [library_birth(spec, bundle, f"{cgroup}/{number}") for number in range(WARM_UP + rounds)]
+    library, ahead = (
+        [library_birth(spec, bundle, f"{cgroup}/{number}", born_ahead) for number in range(WARM_UP + rounds)]
+        for born_ahead in (False, True)
+    )
     driver = driver_births(spec, bundle, cgroup, WARM_UP + rounds)
-    births = {"library": library[WARM_UP:], "driver": driver[WARM_UP:]}
+    births = {"library": library[WARM_UP:], "ahead": ahead[WARM_UP:], "driver": driver[WARM_UP:]}
     json.dump({depth: [[asdict(stage) for stage in one] for one in made] for depth, made in births.items()}, sys.stdout)
     return 0
 
 
-def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str) -> list[Stage]:
-    """One container through libcontainer, from nothing to its end."""
+def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str, born_ahead: bool) -> list[Stage]:
+    """One container through libcontainer, from nothing, or from an init that waits for its name, to its end."""
     parent_log, init_log = CallLog(), CallLog()
     kernel = LinuxKernel()
     timed = TimedKernel(kernel, parent_log, init_log).door()
@@ -65,21 +70,24 @@ def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str) -> list[Stage]
         Terms(program, int(kernel.read_file("/proc/sys/kernel/cap_last_cap")), keyring="bench"),
     )  # fmt: skip
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    parent = Parent(timed)
     try:
+        if born_ahead:
+            newborn = parent.bear_unnamed(spec, cgroups.join)
+            _hear(newborn, Sandboxed)
         began = time.monotonic_ns()
         cgroups.create(cgroup, spec.resources)
         made = time.monotonic_ns()
-        parent = Parent(timed)
-        newborn = born_into(
-            cgroups, cgroup, birth.terms,
-            lambda terms, directory: parent.bear(replace(birth, terms=terms), (null, null, null), directory),
-        )  # fmt: skip
-        for word in (Sandboxed, Ready):
-            message, descriptors = hear(newborn.dialogue)
-            for descriptor in descriptors:
-                os.close(descriptor)
-            if not isinstance(message, word):
-                raise MiniDockerError(f"init said {message} where {word.__name__} was due")
+        if born_ahead:
+            give_name(newborn, birth, (null, null, null))
+        else:
+            newborn = born_into(
+                cgroups, cgroup, birth.terms,
+                lambda terms, directory: parent.bear(replace(birth, terms=terms), (null, null, null), directory),
+            )  # fmt: skip
+        if not born_ahead:
+            _hear(newborn, Sandboxed)
+        _hear(newborn, Ready)
         say(newborn.dialogue, Proceed())
         message, _ = hear(newborn.dialogue)
         if message is not None:
@@ -93,10 +101,10 @@ def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str) -> list[Stage]
         gone = time.monotonic_ns()
     finally:
         os.close(null)
-    calls = init_log.calls()
+    calls = [call for call in init_log.calls() if call.began >= made]
     stages = [
         _stage("cgroups made and limited", began, made),
-        _stage("parent made ready", made, calls[0].began),
+        _stage("told who it is" if born_ahead else "parent made ready", made, calls[0].began),
         *stages_of(calls),
         _stage("execve, until the parent knows", calls[-1].ended, running),
         _stage("the command, until the parent knows", running, ended),
@@ -106,6 +114,14 @@ def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str) -> list[Stage]
     parent_log.close()
     init_log.close()
     return stages
+
+
+def _hear(newborn: Newborn, word: type[Sandboxed] | type[Ready]) -> None:
+    message, descriptors = hear(newborn.dialogue)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if not isinstance(message, word):
+        raise MiniDockerError(f"init said {message} where {word.__name__} was due")
 
 
 def driver_births(spec: ContainerSpec, bundle: Path, cgroup: str, rounds: int) -> list[list[Stage]]:

@@ -35,6 +35,7 @@ def anatomy(sitting: Sitting, rounds: int) -> str:
     births = _births(sitting, rounds)
     parts.append(_table("The exec driver: what the daemon waits for, supervisor included", rows(births["driver"])))
     parts.append(_table("The library: one birth from a small process, call by call", rows(births["library"])))
+    parts.append(_table("The same with an init that was born ahead and waits for its name", rows(births["ahead"])))
     return "\n\n".join(parts)
 
 

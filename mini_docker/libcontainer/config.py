@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -236,8 +237,19 @@ class ContainerSpec:
 
 
 def to_json(value: Any) -> Any:
-    """Any value of this module as JSON-able data; `from_json` is the inverse."""
-    return dataclasses.asdict(value)
+    """Any value of this module as JSON-able data, defaults left out; `from_json` is the inverse."""
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    cls: Any = type(value)
+    defaults = _defaults(cls)
+    if defaults is None:
+        return value
+    data = {}
+    for name, default in defaults:
+        item = getattr(value, name)
+        if item is not default and item != default:
+            data[name] = to_json(item)
+    return data
 
 
 T = typing.TypeVar("T")
@@ -249,40 +261,106 @@ def from_json(cls: type[T], data: Any) -> T:
     Raises:
         Invalid: a field is missing, unknown or of another type; the message names it.
     """
-    return typing.cast(T, _decode(cls, data, cls.__name__))
+    try:
+        return typing.cast(T, _decoder(typing.cast(Any, cls))(data))
+    except _Misfit as misfit:
+        raise Invalid(f"{cls.__name__}{misfit.way}: {misfit}") from None
 
 
-def _decode(kind: Any, data: Any, where: str) -> Any:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return data
-    if origin in (types.UnionType, typing.Union):  # only ever "T | None" here
-        return None if data is None else _decode(args[0], data, where)
-    if origin is tuple:
-        if not isinstance(data, list | tuple):
-            raise Invalid(f"{where}: expected a list, got {type(data).__name__}")
-        return tuple(_decode(args[0], item, f"{where}[{index}]") for index, item in enumerate(data))
-    if origin is dict:
-        if not isinstance(data, dict):
-            raise Invalid(f"{where}: expected an object, got {type(data).__name__}")
-        return {key: _decode(args[1], item, f"{where}.{key}") for key, item in data.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(data, dict):
-            raise Invalid(f"{where}: expected an object, got {type(data).__name__}")
-        hints = _field_types(kind)
-        unknown = data.keys() - hints.keys()
-        if unknown:
-            raise Invalid(f"{where}: unknown field {sorted(unknown)[0]!r}")
-        values = {name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()}
-        try:
-            return kind(**values)
-        except TypeError as error:
-            raise Invalid(f"{where}: {error}") from None
-    if type(data) is not kind:
-        raise Invalid(f"{where}: expected {kind.__name__}, got {type(data).__name__}")
-    return data
+class _Misfit(Exception):
+    """Data that does not fit. The way to it, ``.mounts[2].type``, is put together on the way out: only errors pay."""
+
+    way = ""
+
+    def below(self, step: str) -> _Misfit:
+        self.way = step + self.way
+        return self
+
+
+_Decoder = Callable[[Any], Any]
 
 
 @functools.cache
-def _field_types(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _decoder(kind: Any) -> _Decoder:
+    """What checks and rebuilds data of this type; made once a type, since each start decodes a whole spec."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return lambda data: data
+    if origin in (types.UnionType, typing.Union):  # only ever "T | None" here
+        some = _decoder(args[0])
+        return lambda data: None if data is None else some(data)
+    if origin is tuple:
+        return _tuple_decoder(_decoder(args[0]))
+    if origin is dict:
+        return _dict_decoder(_decoder(args[1]))
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_decoder(kind)
+    return _plain_decoder(kind)
+
+
+def _plain_decoder(kind: type) -> _Decoder:
+    def decode(data: Any) -> Any:
+        if type(data) is not kind:
+            raise _Misfit(f"expected {kind.__name__}, got {type(data).__name__}")
+        return data
+
+    return decode
+
+
+def _tuple_decoder(of_item: _Decoder) -> _Decoder:
+    def decode(data: Any) -> Any:
+        if not isinstance(data, list | tuple):
+            raise _Misfit(f"expected a list, got {type(data).__name__}")
+        try:
+            return tuple(map(of_item, data))
+        except _Misfit:
+            return tuple(_below(f"[{index}]", of_item, item) for index, item in enumerate(data))
+
+    return decode
+
+
+def _dict_decoder(of_item: _Decoder) -> _Decoder:
+    def decode(data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise _Misfit(f"expected an object, got {type(data).__name__}")
+        return {key: _below(f".{key}", of_item, item) for key, item in data.items()}
+
+    return decode
+
+
+def _dataclass_decoder(kind: Any) -> _Decoder:
+    fields = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+    def decode(data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise _Misfit(f"expected an object, got {type(data).__name__}")
+        if not data.keys() <= fields.keys():
+            raise _Misfit(f"unknown field {min(data.keys() - fields.keys())!r}")
+        try:
+            values = {name: fields[name](item) for name, item in data.items()}
+        except _Misfit:
+            values = {name: _below(f".{name}", fields[name], item) for name, item in data.items()}
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise _Misfit(str(error)) from None
+
+    return decode
+
+
+def _below(step: str, decode: _Decoder, data: Any) -> Any:
+    try:
+        return decode(data)
+    except _Misfit as misfit:
+        raise misfit.below(step) from None
+
+
+@functools.cache
+def _defaults(cls: type) -> tuple[tuple[str, Any], ...] | None:
+    """The fields of a class of this module, each with its default; None for a plain type."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return tuple(
+        (field.name, field.default if field.default_factory is dataclasses.MISSING else field.default_factory())
+        for field in dataclasses.fields(cls)
+    )

@@ -14,6 +14,13 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
                                                  privileges dropped, execve: the socket closes by itself
                           ◀── (end of file) ─    = the command runs
 
+An init may also be born ahead of need (`unnamed`). It shows its namespaces as soon as it is prepared, waits for its
+name, joins its cgroups then, and goes on as above:
+
+                          ◀── Sandboxed ─────
+    its container is       ── Named ────────▶    who it is: its spec, its root, its streams [descriptors]
+    asked for
+
 With a gate (`Birth.gate`) there are two parents: init says Ready to the one that bore it, then waits at the gate, and
 the dialogue goes on with whoever connects there: he says Proceed and hears the end of file, or Failed.
 
@@ -27,18 +34,30 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
 from mini_docker.linux.descriptors import receive
 
-MAX_MESSAGE_BYTES = 16384
+MAX_MESSAGE_BYTES = 65536
+MAX_DESCRIPTORS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """Parent: the id maps of your user namespace, if you have one, are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Parent, to an init that was born ahead of need: this is who you are. With its root and streams, if it has them.
+
+    Attributes:
+        birth: a `Birth` as `unnamed` writes it.
+    """
+
+    birth: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +107,8 @@ class Failed:
         return ERRORS_BY_NAME.get(self.kind, MiniDockerError)(self.message)
 
 
-Message = Mapped | Sandboxed | Terminal | Ready | Proceed | Failed
-_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Mapped, Sandboxed, Terminal, Ready, Proceed, Failed)}
+Message = Mapped | Named | Sandboxed | Terminal | Ready | Proceed | Failed
+_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Mapped, Named, Sandboxed, Terminal, Ready, Proceed, Failed)}
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -102,8 +121,10 @@ def say(end: socket.socket, message: Message, *descriptors: int) -> None:
 
     Raises:
         OSError: the other half is gone.
+        ValueError: the message is longer than the dialogue carries.
     """
-    data = json.dumps([type(message).__name__, asdict(message)]).encode()
+    fields = {name: getattr(message, name) for name in type(message).__slots__}
+    data = json.dumps([type(message).__name__, fields], separators=(",", ":")).encode()
     if len(data) > MAX_MESSAGE_BYTES:
         raise ValueError(f"a message of {len(data)} bytes is more than the dialogue carries")
     socket.send_fds(end, [data], list(descriptors))
@@ -116,7 +137,7 @@ def hear(end: socket.socket) -> tuple[Message | None, list[int]]:
         BlockingIOError: the socket does not block and nothing has been said yet.
     """
     try:
-        data, descriptors = receive(end, MAX_MESSAGE_BYTES, 4)
+        data, descriptors = receive(end, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
     except ConnectionResetError:
         return None, []
     if not data:

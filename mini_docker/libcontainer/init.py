@@ -19,13 +19,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from mini_docker.errors import CannotExecute, MiniDockerError
-from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, rootfs_plan, users
+from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, rootfs_plan, unnamed, users
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
-from mini_docker.libcontainer.dialogue import Failed, Mapped, Proceed, Ready, Sandboxed, Terminal, hear, say
+from mini_docker.libcontainer.dialogue import Failed, Mapped, Named, Proceed, Ready, Sandboxed, Terminal, hear, say
 from mini_docker.libcontainer.reaper import reap_for_child
 from mini_docker.libcontainer.streams import give_pipes, root_outside, take_stdio
-from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -38,6 +38,11 @@ def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio
     """Become the container's init. *stdio* is None when it gets a terminal."""
     kernel = narrate_to(kernel, birth.terms.narration, "init")
     _speak_failures(dialogue, lambda: _init(kernel, birth, dialogue, stdio))
+
+
+def run_unnamed(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue: socket.socket) -> NoReturn:
+    """Become the init of a container that nobody has asked for yet, but that is likely to be like *expected*."""
+    _speak_failures(dialogue, lambda: _wait_for_name(kernel, expected, join, dialogue))
 
 
 def run_exec(
@@ -71,13 +76,37 @@ def _last_word(dialogue: socket.socket, failure: Failed) -> NoReturn:
 
 
 def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
-    spec, process = birth.spec, birth.spec.process
-    _forget_the_parent(kernel, birth.terms)
+    _forget_the_parent(kernel)
+    _move_in(kernel, birth.terms)
     _expect(dialogue, Mapped)
-    if spec.has_new("user"):
+    if birth.spec.has_new("user"):
         # Until now an overflow user outside; from here root of the new user namespace.
         kernel.setresgid(0)
         kernel.setresuid(0)
+    _complete_namespaces(kernel, birth.spec)
+    _show_sandbox(birth.spec, dialogue)
+    _settle(kernel, birth, dialogue, stdio, {})
+
+
+def _wait_for_name(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue: socket.socket) -> NoReturn:
+    """All that is alike for every container is done before somebody waits for it."""
+    _forget_the_parent(kernel)
+    _expect(dialogue, Mapped)
+    in_stock = rootfs.make_stock(kernel, rootfs_plan.plan(expected))
+    unnamed.rehearse(expected)
+    _show_sandbox(expected, dialogue)
+    name, descriptors = hear(dialogue)
+    if name is None:
+        os._exit(0)  # it was not needed
+    assert isinstance(name, Named)
+    birth, stdio = unnamed.read(name, descriptors, join)
+    _move_in(kernel, birth.terms)
+    _complete_namespaces(kernel, birth.spec)
+    _settle(kernel, birth, dialogue, stdio, in_stock)
+
+
+def _complete_namespaces(kernel: Kernel, spec: ContainerSpec) -> None:
+    """What clone could not do: the namespaces to join and to make here, and what they hold."""
     plan = namespaces.plan(spec)
     for path, flag in plan.init_joins:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -92,9 +121,14 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
         kernel.sethostname(spec.hostname)
     if spec.domainname:
         kernel.setdomainname(spec.domainname)
-    _show_sandbox(spec, dialogue)
 
-    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage)
+
+def _settle(
+    kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None, in_stock: rootfs.Stock
+) -> NoReturn:
+    """From complete namespaces to the command: move into the root file system, and shut the doors behind."""
+    spec, process = birth.spec, birth.spec.process
+    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage, in_stock)
     maker.pick_up()
     if birth.before_pivot is not None:
         birth.before_pivot()
@@ -113,7 +147,8 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
 
 
 def _exec(kernel: Kernel, entry: Entry, process: ProcessSpec, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
-    _forget_the_parent(kernel, entry.terms)
+    _forget_the_parent(kernel)
+    _move_in(kernel, entry.terms)
     _expect(dialogue, Mapped)
     if entry.flags & c.CLONE_NEWUSER and stdio is not None:
         give_pipes(stdio, *(root_outside(kernel, entry.pid, kind) for kind in ("uid", "gid")))
@@ -193,9 +228,16 @@ def environment(process: ProcessSpec, home: str) -> dict[str, str]:
     return env
 
 
-def _forget_the_parent(kernel: Kernel, terms: Terms) -> None:
-    """Undo what a fork of our interpreter brings along, hide its memory from the container, join the cgroups."""
+def _forget_the_parent(kernel: Kernel) -> None:
+    """Undo what a fork of our interpreter brings along, and hide its memory from the container."""
     kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(caught, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _move_in(kernel: Kernel, terms: Terms) -> None:
+    """Join the container's cgroups and its session keyring."""
     if terms.join_cgroups is not None:
         terms.join_cgroups(kernel)
     if terms.keyring:
@@ -204,9 +246,6 @@ def _forget_the_parent(kernel: Kernel, terms: Terms) -> None:
         except SyscallError as error:
             if error.errno != errno.ENOSYS:  # a kernel without keyrings has none to protect
                 raise
-    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(caught, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _expect(dialogue: socket.socket, word: type[Mapped] | type[Proceed]) -> None:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from mini_docker.libcontainer import dialogue, namespaces
+from mini_docker.libcontainer import dialogue, namespaces, unnamed
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
-from mini_docker.libcontainer.init import run_exec, run_init
+from mini_docker.libcontainer.init import run_exec, run_init, run_unnamed
 from mini_docker.libcontainer.streams import give_pipes
-from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -66,6 +66,20 @@ class Parent:
         keep = (birth.root, birth.gate, *keep, *_kept(birth.terms, stdio))
         newborn = self._clone(kernel, plan.clone_flags, plan.parent_joins, cgroup, live, keep)
         return self._map(kernel, newborn, birth.spec if birth.spec.has_new("user") else None)
+
+    def bear_unnamed(self, expected: ContainerSpec, join: Join) -> Newborn:
+        """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
+
+        Args:
+            expected: a container of whose like the next one probably is.
+            join: `CgroupManager.join`, for when it knows whose cgroups are its own.
+        """
+
+        def live(end: socket.socket) -> NoReturn:
+            run_unnamed(self._kernel, expected, join, end)
+
+        flags = namespaces.plan(expected).clone_flags
+        return self._map(self._kernel, self._clone(self._kernel, flags, (), -1, live, ()), None)
 
     def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
         """Give birth to a further process of a running container."""
@@ -116,6 +130,17 @@ class Parent:
             bury(self._kernel, newborn)
             raise
         return newborn
+
+
+def name(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
+    """Tell an init that was born ahead of need who it is; from now on it is as one born by `Parent.bear`.
+
+    Raises:
+        OSError: it is dead.
+        ValueError: its spec is longer than the dialogue carries.
+    """
+    word, descriptors = unnamed.write(birth, stdio)
+    dialogue.say(newborn.dialogue, word, *descriptors)
 
 
 def born_into(cgroups: CgroupManager, cgroup: str, terms: Terms, bear: Callable[[Terms, int], Newborn]) -> Newborn:

@@ -29,6 +29,19 @@ from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
+Stock = dict[NewFilesystem, int]
+"""File systems that were made before anybody asked for them, as detached mounts."""
+
+
+VIRTUAL = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue"})
+"""Types whose instances come from nowhere: to make one and throw it away changes nothing."""
+
+
+def make_stock(kernel: Kernel, plan: RootfsPlan) -> Stock:
+    """Make the plan's virtual file systems ahead; they serve any container that wants their like."""
+    wanted = [step.what for step in plan.mounts if isinstance(step.what, NewFilesystem) and step.what.fstype in VIRTUAL]
+    return {what: new_filesystem(kernel, what) for what in dict.fromkeys((*wanted, COVER))}
+
 
 class RootfsMaker:
     """Carries a `RootfsPlan` out, inside init.
@@ -38,26 +51,28 @@ class RootfsMaker:
         plan: what to make.
         stage: an existing directory on the host where the root is attached for the pivot; only
             the container's own mount namespace sees that.
+        stock: file systems that need not be made any more; what is not used of them is let go.
     """
 
-    def __init__(self, kernel: Kernel, plan: RootfsPlan, stage: str) -> None:
+    def __init__(self, kernel: Kernel, plan: RootfsPlan, stage: str, stock: Stock) -> None:
         self._kernel = kernel
         self._plan = plan
         self._stage = stage
+        self._stock = stock
         self._picked: list[tuple[MountStep, int]] = []
 
     def pick_up(self) -> None:
         """Act one: every mount, detached."""
         # A volume that shares its mounts with the host is copied while it still is the host's peer.
         steps = self._plan.mounts
-        early = {index: _detached(self._kernel, step) for index, step in enumerate(steps) if step.shared}
+        early = {index: self._detached(step) for index, step in enumerate(steps) if step.shared}
         if self._plan.own_namespace:
             # What the container mounts must never show on the host; what the host mounts may
             # still arrive in volumes that ask for it (slave). Were "/" still shared, pivot_root
             # would answer EINVAL.
             self._kernel.mount("", "/", flags=c.MS_SLAVE | c.MS_REC)
         for index, step in enumerate(steps):
-            self._picked.append((step, early[index] if step.shared else _detached(self._kernel, step)))
+            self._picked.append((step, early[index] if step.shared else self._detached(step)))
 
     def pivot(self, root: int, root_path: str) -> None:
         """Act two: enter the root, given as a detached mount's descriptor or as a path."""
@@ -119,8 +134,7 @@ class RootfsMaker:
                 cover = kernel.open_tree(c.AT_FDCWD, "/dev/null", c.OPEN_TREE_CLONE)
             else:
                 if empty < 0:
-                    empty = _new_filesystem(kernel, NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY))
-                    cover = empty
+                    cover = empty = self._new(COVER)
                 else:
                     cover = kernel.open_tree(empty, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
             kernel.move_mount(cover, c.AT_FDCWD, path)
@@ -128,10 +142,34 @@ class RootfsMaker:
                 os.close(cover)
         if empty >= 0:
             os.close(empty)
+        for unused in self._stock.values():
+            os.close(unused)
         if self._plan.root_propagation not in (c.MS_PRIVATE, c.MS_PRIVATE | c.MS_REC):
             kernel.mount("", "/", flags=self._plan.root_propagation)
         if self._plan.root_readonly:
             kernel.mount_setattr(c.AT_FDCWD, "/", 0, attr_set=c.MOUNT_ATTR_RDONLY)
+
+    def _detached(self, step: MountStep) -> int:
+        what = step.what
+        if isinstance(what, NewFilesystem):
+            descriptor = self._new(what)
+        else:
+            flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
+            descriptor = self._kernel.open_tree(c.AT_FDCWD, what.source, flags)
+            for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
+                if changes:
+                    attr_set, attr_clear = changes.for_setattr()
+                    self._kernel.mount_setattr(
+                        descriptor, "", c.AT_EMPTY_PATH | recursive, attr_set=attr_set, attr_clear=attr_clear
+                    )
+        if step.propagation:
+            flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if step.propagation & c.MS_REC else 0)
+            self._kernel.mount_setattr(descriptor, "", flags, propagation=step.propagation & ~c.MS_REC)
+        return descriptor
+
+    def _new(self, what: NewFilesystem) -> int:
+        in_stock = self._stock.pop(what, -1)
+        return in_stock if in_stock >= 0 else new_filesystem(self._kernel, what)
 
 
 def make_mount_point(path: str, is_directory: bool) -> None:
@@ -157,26 +195,12 @@ def _own_copy(kernel: Kernel, root: int) -> int:
         return root
 
 
-def _detached(kernel: Kernel, step: MountStep) -> int:
-    what = step.what
-    if isinstance(what, NewFilesystem):
-        descriptor = _new_filesystem(kernel, what)
-    else:
-        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
-        descriptor = kernel.open_tree(c.AT_FDCWD, what.source, flags)
-        for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
-            if changes:
-                attr_set, attr_clear = changes.for_setattr()
-                kernel.mount_setattr(
-                    descriptor, "", c.AT_EMPTY_PATH | recursive, attr_set=attr_set, attr_clear=attr_clear
-                )
-    if step.propagation:
-        recursive = c.AT_RECURSIVE if step.propagation & c.MS_REC else 0
-        kernel.mount_setattr(descriptor, "", c.AT_EMPTY_PATH | recursive, propagation=step.propagation & ~c.MS_REC)
-    return descriptor
+COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
+"""Empty and read-only: lies over directories that the container shall not see into."""
 
 
-def _new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:
+def new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:
+    """Make a file system instance; the descriptor of its detached mount."""
     context = kernel.fsopen(what.fstype)
     try:
         if what.source:

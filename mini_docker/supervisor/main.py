@@ -47,7 +47,7 @@ def main(args: list[str]) -> int:
     kernel = LinuxKernel()
     loop = Loop()
     listener = _listen(run / protocol.SOCKET_NAME)
-    Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, listener)
+    supervisor = Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, listener)
     # What is loaded by now stays in memory shared with every child: the collector shall not
     # touch (and so copy) it.
     gc.collect()
@@ -55,6 +55,7 @@ def main(args: list[str]) -> int:
     os.write(ready, b"\0")
     os.close(ready)
     loop.run()
+    supervisor.close()
     # Under the lock, so that no newer supervisor's socket is removed.
     (run / protocol.SOCKET_NAME).unlink(missing_ok=True)
     return 0

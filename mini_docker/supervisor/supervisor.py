@@ -32,6 +32,7 @@ from mini_docker.supervisor.container import HeldContainer, LogBell, ending_even
 from mini_docker.supervisor.endings import Endings
 from mini_docker.supervisor.log_writer import LogWriter
 from mini_docker.supervisor.loop import READ, Loop
+from mini_docker.supervisor.nursery import Nursery
 from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
 from mini_docker.supervisor.protocol import Frame
 from mini_docker.supervisor.stdio import ProcessStdio
@@ -57,6 +58,7 @@ class Supervisor:
         self._listener = listener
         self._last_capability = int(kernel.read_file("/proc/sys/kernel/cap_last_cap"))
         self._parent = Parent(kernel)
+        self._nursery = Nursery(loop, kernel, self._parent, cgroups)
         self._containers: dict[str, HeldContainer] = {}
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
@@ -69,6 +71,10 @@ class Supervisor:
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._accept)
         self._stay_if_needed()
+
+    def close(self) -> None:
+        """The end: nothing of ours is left, held containers apart."""
+        self._nursery.close()
 
     # connections
 
@@ -148,6 +154,7 @@ class Supervisor:
             if narration >= 0:
                 os.close(narration)  # init has its own by now; at its exec the listener hears the end
         self._containers[id_] = container
+        self._nursery.expect(spec)
         if spec.resources.memory_bytes > 0:
             self._watch_oom(container)
 
@@ -191,7 +198,7 @@ class Supervisor:
         stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
 
         def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = born_into(
+            newborn = self._nursery.take(birth, streams) or born_into(
                 self._cgroups,
                 spec.cgroup,
                 birth.terms,
@@ -326,6 +333,7 @@ class Supervisor:
         if container is None or container.init.stage is Stage.ENDED:
             self._forget(request["container"])
             connection.reply({})
+            self._nursery.quiet()
         else:
             # The answer says that nothing is left, so it waits for the end.
             container.deleted_by.append(connection)

@@ -115,7 +115,7 @@ def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatc
     plan = rootfs_plan.plan(
         spec(Mount("/proc", "proc", "proc"), Mount("/v", "bind", "/host/v", ("rbind", "ro")), masked_paths=())
     )
-    maker = rootfs.RootfsMaker(kernel.door(), plan, "/run/stage")
+    maker = rootfs.RootfsMaker(kernel.door(), plan, "/run/stage", {})
     maker.pick_up()
     maker.pivot(7, "")
     names = kernel.names()
@@ -154,7 +154,7 @@ def test_a_shared_volume_is_picked_up_before_the_tie_is_cut(monkeypatch: pytest.
     """A copy made later would be a slave: what the container mounts in it would not show on the host."""
     kernel = RecordingKernel()
     steps = (Mount("/v", "bind", "/host/v", ("rbind", "rshared")), Mount("/w", "bind", "/host/w", ("rbind",)))
-    rootfs.RootfsMaker(kernel.door(), rootfs_plan.plan(spec(*steps)), "/run/stage").pick_up()
+    rootfs.RootfsMaker(kernel.door(), rootfs_plan.plan(spec(*steps)), "/run/stage", {}).pick_up()
     paths = [call[1][1] for call in kernel.calls if call[0] in ("open_tree", "mount")]
     assert paths == ["/host/v", "/", "/host/w"]
 

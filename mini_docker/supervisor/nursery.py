@@ -1,0 +1,141 @@
+"""The nursery: keeps an init that was born ahead of need, so that a start need not wait for a birth.
+
+Demand fills it: each container that is asked for lets it expect another one of its like. Who is not asked for within
+half a minute goes: an idle supervisor keeps nobody.
+
+It knows newborns and when they are stale; what containers are for is the supervisor's to know.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from dataclasses import dataclass
+from functools import partial
+
+from mini_docker.errors import MiniDockerError
+from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.config import ContainerSpec
+from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
+from mini_docker.libcontainer.terms import Birth, Stdio
+from mini_docker.libcontainer.unnamed import expectable
+from mini_docker.linux.kernel import Kernel
+from mini_docker.supervisor.loop import READ, Loop, Timer
+
+log = logging.getLogger(__name__)
+
+FILL_AFTER_SECONDS = 0.05
+"""A container that lives on is as good a reason to expect another one as one that ended, but no reason to hurry."""
+
+PATIENCE_SECONDS = 30.0
+"""How long a newborn waits for its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """An init that waits for its name, and the container that it was born to be like."""
+
+    newborn: Newborn
+    expected: ContainerSpec
+
+
+class Nursery:
+    """Has one place: who starts many containers at once keeps every core busy anyway. The loop's thread alone uses it.
+
+    Nothing is born ahead where a process cannot move itself into its cgroups at little cost: on v2 it is born there.
+    """
+
+    def __init__(self, loop: Loop, kernel: Kernel, parent: Parent, cgroups: CgroupManager) -> None:
+        self._loop = loop
+        self._kernel = kernel
+        self._parent = parent
+        self._join = cgroups.join
+        self._useful = cgroups.hierarchy.version == 1
+        self._expected: ContainerSpec | None = None
+        self._waiting: Unnamed | None = None
+        self._mounts = MountTable()
+        self._filling = self._patience = Timer(self._fill)
+
+    def take(self, birth: Birth, stdio: Stdio | None) -> Newborn | None:
+        """The init that waited, told that it is this one, and the caller's now; None when there is none of its like."""
+        if self._mounts.changed():
+            self._dismiss()  # in there the host's files are as they were
+        waiting = self._waiting
+        if waiting is None or not expectable(birth, waiting.expected):
+            return None
+        try:
+            name(waiting.newborn, birth, stdio)
+        except ValueError:
+            return None  # more than the dialogue carries; it goes on waiting
+        except OSError:
+            self._dismiss()  # it is dead
+            return None
+        self._patience.cancel()
+        self._waiting = None
+        return waiting.newborn
+
+    def expect(self, spec: ContainerSpec) -> None:
+        """Such a container was asked for: another one may be."""
+        if self._useful:
+            self._expected = spec
+            self._fill_after(FILL_AFTER_SECONDS)
+
+    def quiet(self) -> None:
+        """Nobody waits for us just now: a good moment to bear one."""
+        self._fill_after(0)
+
+    def _fill_after(self, seconds: float) -> None:
+        self._filling.cancel()
+        self._filling = self._loop.later(seconds, self._fill)
+
+    def _fill(self) -> None:
+        if self._expected is None or self._waiting is not None:
+            return
+        try:
+            newborn = self._parent.bear_unnamed(self._expected, self._join)
+        except (OSError, MiniDockerError) as error:
+            log.info("no init is born ahead: %s", error)  # whoever needs one will hear the reason
+            return
+        self._waiting = Unnamed(newborn, self._expected)
+        self._patience = self._loop.later(PATIENCE_SECONDS, self._give_up)
+
+    def close(self) -> None:
+        """Let it go, and wait for its end."""
+        if self._waiting is not None:
+            bury(self._kernel, self._waiting.newborn)
+            self._waiting = None
+        self._mounts.close()
+
+    def _give_up(self) -> None:
+        self._expected = None
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._patience.cancel()
+            waiting.newborn.dialogue.close()  # it hears that nobody needs it, and ends
+            self._loop.watch(waiting.newborn.pidfd, READ, partial(self._reap, waiting.newborn.pidfd))
+
+    def _reap(self, pidfd: int, _events: int) -> None:
+        self._loop.forget(pidfd)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+
+
+class MountTable:
+    """Tells whether this process's mount namespace has changed. Source: proc_pid_mountinfo(5)."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLPRI)
+
+    def changed(self) -> bool:
+        """Since it was asked last."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self._file)

@@ -1,0 +1,156 @@
+"""The next container's init is born before anybody asks for it; nobody can tell by looking."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
+from tests.house.house import House
+from tests.house.test_outliving import lives, wait_for
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(
+        find_hierarchy().version != 1,
+        reason="nothing is born ahead on cgroup v2: a process is born into its group there",
+    ),
+]
+
+WALLS = "cat /proc/self/status /proc/self/mountinfo /proc/self/cgroup /proc/self/limits; ls -l /proc/self/fd /dev; id"
+
+
+def supervisor(house: House) -> int:
+    """The pid of the house's supervisor."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        parent = int(process.name)
+        if b"supervisor" in words and str(house.folder / "run").encode() in words and not is_child(parent, words):
+            return parent
+    raise AssertionError("no supervisor runs")
+
+
+def is_child(pid: int, words: list[bytes]) -> bool:
+    """Whether it is a fork of the supervisor, which still has its command line."""
+    parent = parent_of(pid)
+    return Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0") == words
+
+
+def parent_of(pid: int) -> int:
+    """The parent's pid."""
+    match = re.search(r"^PPid:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1])
+
+
+def unborn(house: House) -> list[int]:
+    """Who waits for a name: the supervisor's children while no container runs."""
+    pid = supervisor(house)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if lives(int(child))]
+
+
+def expecting(house: House) -> int:
+    """The one that waits, once there is one."""
+    wait_for(lambda: len(unborn(house)) == 1)
+    return unborn(house)[0]
+
+
+def restart(house: House) -> None:
+    """A supervisor without containers ends with its daemon; the next one has seen none yet."""
+    house.stop()
+    house.start()
+
+
+def test_the_next_init_was_born_before_it_was_asked_for(house: House) -> None:
+    """And a fresh supervisor keeps nobody."""
+    restart(house)
+    assert unborn(house) == []
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    started = house.ours("run", "-d", "--name", "cc", "busybox", "sleep", "1000")
+    assert started.code == 0, started.err
+    assert house.inspect("cc")["State"]["Pid"] == waiting
+    house.ours("rm", "-f", "cc")
+
+
+def test_nobody_inside_can_tell(house: House) -> None:
+    """The walls of a container whose init was born ahead are those of one born on demand, but for its own names."""
+
+    def walls() -> str:
+        out = house.ours(
+            "run", "--rm", "--name", "same", "--hostname", "same", "-m", "64m", "busybox", "sh", "-c", WALLS
+        )
+        assert out.code == 0, out.err
+        seen = re.sub(r"[0-9a-f]{64}", "ID", out.out)
+        seen = re.sub(r"^(\d+ \d+ )?\d+:\d+ |master:\d+|-on-\S+|upperdir=\S+", "", seen, flags=re.MULTILINE)
+        volatile = (
+            r"^(Vm|Rss|Hugetlb|voluntary|nonvoluntary|Cpus|Mems|Ngid|NStgid|Pid|PPid|Tgid|NSpid|NSpgid|NSsid).*\n"
+        )
+        return re.sub(
+            r"\d\d:\d\d|\b\d+ \d+ \d+:\d+|pipe:\[\d+\]|minor:\d+", "", re.sub(volatile, "", seen, flags=re.MULTILINE)
+        )
+
+    restart(house)
+    assert unborn(house) == []
+    on_demand = walls()
+    expecting(house)
+    # Sorted: since Linux 6.8 mountinfo lists mounts by age, and his are partly older than his root.
+    assert sorted(walls().splitlines()) == sorted(on_demand.splitlines())
+
+
+def test_what_was_mounted_meanwhile_is_seen(house: House) -> None:
+    """Its mount namespace is older than the wish, but shows nothing old."""
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    disk = house.folder / "disk"
+    disk.mkdir()
+    for command in (["mount", "-t", "tmpfs", "tmpfs", str(disk)], ["touch", str(disk / "file")]):
+        assert house._run(house.inside(*command), b"").code == 0
+    assert house.ours("run", "--rm", "-v", f"{disk}:/disk", "busybox", "ls", "/disk").out == "file\n"
+    wait_for(lambda: not lives(waiting))
+
+
+def test_another_kind_is_born_on_demand(house: House) -> None:
+    """And the one that waits goes on waiting."""
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    own = os.readlink(f"/proc/{house.namespaces.pid}/ns/net") if house.namespaces else ""
+    assert house.ours("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net").out.strip() == own
+    assert lives(waiting)
+
+
+def test_one_that_died_is_not_missed(house: House) -> None:
+    """Whoever asks next gets another one."""
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    os.kill(waiting, 9)
+    wait_for(lambda: not lives(waiting))
+    assert house.ours("run", "--rm", "busybox", "echo", "well").out == "well\n"
+
+
+def test_a_spec_too_long_to_tell_is_born_on_demand(house: House) -> None:
+    """The dialogue carries 64 KiB; an environment may be larger."""
+    house.ours("run", "--rm", "busybox", "true")
+    expecting(house)
+    out = house.ours("run", "--rm", "-e", "LONG=" + "x" * 100_000, "busybox", "sh", "-c", "echo ${#LONG}")
+    assert out.out == "100000\n", out.err
+
+
+def test_it_ends_with_the_supervisor(house: House) -> None:
+    """An orderly end takes it along; so does a supervisor that is killed."""
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    os.kill(supervisor(house), 9)
+    wait_for(lambda: not lives(waiting))
+    wait_for(lambda: house.ours("run", "--rm", "busybox", "true").code == 0)  # the daemon has found a new one
+    waiting = expecting(house)
+    house.stop()
+    wait_for(lambda: not lives(waiting))
+    house.start()

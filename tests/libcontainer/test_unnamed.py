@@ -1,0 +1,90 @@
+"""Births ahead of need: which containers can be one that waits, and how it is told who it is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_docker.libcontainer import dialogue, unnamed
+from mini_docker.libcontainer.config import ContainerSpec, IdMap, Mount, Namespace, ProcessSpec
+from mini_docker.libcontainer.terms import Birth, Terms
+from tests.libcontainer.test_config import specs
+
+KINDS = ("pid", "mount", "uts", "ipc", "network")
+USUAL = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in KINDS), cgroup="docker/one")
+TERMS = Terms(b"filter", 40, keyring="_ses.one")
+
+
+def birth(spec: ContainerSpec = USUAL, terms: Terms = TERMS, **changes: int) -> Birth:
+    """A birth like the usual one."""
+    return replace(Birth(spec, 7, "", "/run/stage", terms), **changes)  # type: ignore[arg-type]
+
+
+@given(specs, st.booleans(), st.booleans())
+def test_a_name_says_all_that_a_birth_does(spec: ContainerSpec, has_root: bool, has_stdio: bool) -> None:
+    """Whoever was born ahead becomes exactly the container that was asked for."""
+    told = birth(spec, root=7 if has_root else -1)
+    joined = []
+    name, sent = unnamed.write(told, (10, 11, 12) if has_stdio else None)
+    received = [descriptor + 100 for descriptor in sent]
+    heard, stdio = unnamed.read(name, received, lambda cgroup, kernel: joined.append(cgroup))
+    assert heard.terms.join_cgroups is not None
+    heard.terms.join_cgroups(None)  # type: ignore[arg-type]
+    assert joined == [spec.cgroup]
+    assert replace(heard, root=told.root, terms=replace(heard.terms, join_cgroups=None)) == told
+    assert heard.root == (107 if has_root else -1)
+    assert stdio == ((110, 111, 112) if has_stdio else None)
+
+
+def test_a_name_travels_with_its_descriptors() -> None:
+    """The dialogue carries a whole spec, a root and three streams in one word."""
+    ours, theirs = dialogue.pair()
+    with ours, theirs:
+        word, _ = unnamed.write(birth(replace(USUAL, mounts=(Mount("/a", "bind", "/b", ("ro",)),) * 50)), (0, 1, 2))
+        dialogue.say(ours, word, ours.fileno(), 0, 1, 2)
+        heard, descriptors = dialogue.hear(theirs)
+        assert heard == word
+        assert len(descriptors) == 4
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        birth(replace(USUAL, hostname="other", mounts=(Mount("/v", "bind", "/v"),), cgroup="docker/two")),
+        birth(replace(USUAL, namespaces=(*USUAL.namespaces, Namespace("cgroup")))),
+        birth(replace(USUAL, process=ProcessSpec(("sh",), user="1000", terminal=True))),
+        birth(replace(USUAL, namespaces=tuple(reversed(USUAL.namespaces)))),
+    ],
+    ids=["other names", "a namespace made later", "another command", "another order"],
+)
+def test_what_is_told_later_does_not_matter(other: Birth) -> None:
+    """Only what a birth decides for good makes two containers different in kind."""
+    assert unnamed.expectable(other, USUAL)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        birth(replace(USUAL, namespaces=USUAL.namespaces[:-1])),
+        birth(replace(USUAL, namespaces=(*USUAL.namespaces[:-1], Namespace("network", "/proc/1/ns/net")))),
+        birth(replace(USUAL, namespaces=(*USUAL.namespaces[1:], Namespace("pid", "/proc/1/ns/pid")))),
+        birth(
+            replace(
+                USUAL, namespaces=(*USUAL.namespaces, Namespace("user")), uid_map=(IdMap(0, 1000, 1),),
+                gid_map=(IdMap(0, 1000, 1),),
+            )
+        ),
+        birth(terms=replace(TERMS, narration=5)),
+        birth(gate=5),
+    ],
+    ids=["the host's network", "another's network", "another's processes", "id maps", "narrated", "a gate"],
+)  # fmt: skip
+def test_who_is_of_another_kind_is_born_on_demand(other: Birth) -> None:
+    """Clone decides the namespaces; a narration tells of a birth while it happens."""
+    assert not unnamed.expectable(other, USUAL)
