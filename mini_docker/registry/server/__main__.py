@@ -10,12 +10,14 @@ import argparse
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.http.limits import Limits
 from mini_docker.http.listeners import listen
 from mini_docker.http.server import HttpServer
+from mini_docker.http.tls import TlsSession, server_context
 from mini_docker.registry.server.access import Access, BasicAccess, OpenAccess, TokenAccess
 from mini_docker.registry.server.application import RegistryApplication
 from mini_docker.registry.server.errors import too_early
@@ -50,12 +52,14 @@ def main(argv: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    tls = _tls(options)
     application = RegistryApplication(Storage(options.root), _access(options), options.read_only)
     listeners = listen([options.addr if "://" in options.addr else f"tcp://{options.addr}"])
-    server = HttpServer(application, LIMITS, too_early)
+    server = HttpServer(application, LIMITS, too_early, tls)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
-    logging.info("registry: listening on %s, keeping everything in %s", listeners[0].address, options.root)
+    manner = "by TLS" if tls else "in the clear"
+    logging.info("registry: listening on %s %s, keeping everything in %s", listeners[0].address, manner, options.root)
     server.serve(listeners)
     return 0
 
@@ -74,8 +78,20 @@ def _access(options: argparse.Namespace) -> Access:
         return OpenAccess()
     passwords = Passwords.read(options.htpasswd)
     if options.auth == "token":
-        return TokenAccess(passwords, TicketOffice.at(options.root / "token-key"), options.anonymous_pull)
+        scheme = "https" if options.tlscert else "http"
+        return TokenAccess(passwords, TicketOffice.at(options.root / "token-key"), options.anonymous_pull, scheme)
     return BasicAccess(passwords)
+
+
+def _tls(options: argparse.Namespace) -> Callable[[], TlsSession] | None:
+    if options.tlscert is None and options.tlskey is None:
+        if options.tlscacert is not None:
+            raise Invalid("--tlscacert needs --tlscert and --tlskey: only a server with a certificate asks for one")
+        return None
+    if options.tlscert is None or options.tlskey is None:
+        raise Invalid("--tlscert and --tlskey go together")
+    context = server_context(options.tlscert, options.tlskey, options.tlscacert)
+    return lambda: TlsSession(context)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--htpasswd", type=Path, metavar="FILE", help="let in only users of this file (htpasswd -B)")
     parser.add_argument("--auth", choices=["basic", "token"], help="ask for the password itself, or for a token")
     parser.add_argument("--anonymous-pull", action="store_true", help="with --auth token: strangers may pull")
+    parser.add_argument("--tlscert", type=Path, metavar="FILE", help="speak TLS with this certificate (PEM)")
+    parser.add_argument("--tlskey", type=Path, metavar="FILE", help="its key")
+    parser.add_argument("--tlscacert", type=Path, metavar="FILE", help="let in only clients with its certificates")
     parser.add_argument("--read-only", action="store_true", help="take nothing in")
     sweep = parser.add_argument_group("garbage-collect")
     sweep.add_argument("--delete-untagged", action="store_true", help="also remove manifests without a tag")

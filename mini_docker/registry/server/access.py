@@ -72,24 +72,26 @@ class TokenAccess:
 
     Args:
         anonymous_pull: whether strangers get tickets for pulling.
+        scheme: ``http`` or ``https``: how the office is reached, unless a proxy in front of it says otherwise.
     """
 
-    def __init__(self, passwords: Passwords, office: TicketOffice, anonymous_pull: bool) -> None:
+    def __init__(self, passwords: Passwords, office: TicketOffice, anonymous_pull: bool, scheme: str = "http") -> None:
         self._passwords = passwords
         self._office = office
         self._anonymous_pull = anonymous_pull
+        self._scheme = scheme
 
     def check(self, asked: Asked) -> None:
         """Read the ticket that comes with the request."""
         scope = scope_of(asked)
-        scheme, _, text = asked.request.header("authorization").partition(" ")
-        ticket = self._office.read(text) if scheme.lower() == "bearer" else None
+        kind, _, text = asked.request.header("authorization").partition(" ")
+        ticket = self._office.read(text) if kind.lower() == "bearer" else None
         if ticket is not None and (not scope or ticket.grants(scope)):
             return
-        host = asked.request.header("host")
-        challenge = f'Bearer realm="http://{host}/token",service="{SERVICE}"'
+        host, scheme = asked.request.header("host"), asked.request.header("x-forwarded-proto", self._scheme)
+        challenge = f'Bearer realm="{scheme}://{host}/token",service="{SERVICE}"'
         challenge += f',scope="{scope}"' if scope else ""
-        if scheme:
+        if kind:
             challenge += ',error="insufficient_scope"' if ticket else ',error="invalid_token"'
         message = "requested access to the resource is denied" if ticket else "authentication required"
         headers = (("WWW-Authenticate", challenge),)

@@ -15,7 +15,6 @@ from mini_docker.registry.server.request import Asked, checked_digest, checked_n
 from mini_docker.registry.server.storage import Storage
 from mini_docker.registry.server.uploads import Uploads
 
-PIECE_BYTES = 256 * 1024
 BINARY = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
@@ -43,13 +42,9 @@ class Blobs:
             partial = (first, last) != (0, size - 1)
             if partial:
                 headers.append(("Content-Range", f"bytes {first}-{last}/{size}"))
-            left = last - first + 1
-            responder.start(206 if partial else 200, [*headers, ("Content-Length", str(left))])
-            if asked.request.method == "GET":
-                file.seek(first)
-                while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-                    responder.write(piece)
-                    left -= len(piece)
+            count = last - first + 1
+            responder.start(206 if partial else 200, [*headers, ("Content-Length", str(count))])
+            responder.write_file(file.fileno(), first, count)
             responder.finish()
 
     def delete(self, asked: Asked, responder: Responder) -> None:
