@@ -275,6 +275,8 @@ class BridgeDriver:
         self._forget_links(rules)
 
     def _forget_links(self, rules: Sequence[LinkRule]) -> None:
+        if not rules:
+            return  # as nearly always: then nobody else's are looked at, however many there are
         with self._lock:
             for endpoint in self._endpoints.values():
                 endpoint.links = [link for link in endpoint.links if link not in rules]
