@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.attachment import way_out
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import HOST, PREDEFINED
@@ -55,6 +56,8 @@ class NetworkFiles:
         _replace(container.hostname_path, hostname + "\n")
         _replace(container.hosts_path, self._hosts(container, hostname, linked_hosts))
         _replace(container.resolv_conf_path, conf)
+        for path in (container.hostname_path, container.hosts_path, container.resolv_conf_path):
+            give_to_root(path, self._settings.ids)
         _replace(_mark_path(container), _mark(conf))
         return {
             "/etc/resolv.conf": str(container.resolv_conf_path),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.errors import Invalid
+from mini_docker.linux.id_mapping import IdMap
 
 NAMESPACES = ("pid", "mount", "uts", "ipc", "network", "cgroup", "user", "time")
 
@@ -31,15 +32,6 @@ class Namespace:
 
     kind: str
     path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IdMap:
-    """A range of ids of a user namespace."""
-
-    container_id: int
-    host_id: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)

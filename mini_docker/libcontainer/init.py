@@ -74,10 +74,6 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     spec, process = birth.spec, birth.spec.process
     _forget_the_parent(kernel, birth.terms)
     _expect(dialogue, Mapped)
-    if spec.has_new("user"):
-        # Until now an overflow user outside; from here root of the new user namespace.
-        kernel.setresgid(0)
-        kernel.setresuid(0)
     plan = namespaces.plan(spec)
     for path, flag in plan.init_joins:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -88,17 +84,22 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     for offset in spec.time_offsets:
         # Before anybody lives in the new time namespace, which this process enters at its exec.
         kernel.write_file("/proc/self/timens_offsets", f"{offset.clock} {offset.seconds} {offset.nanoseconds}")
+    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage)
+    maker.pick_up(birth.root, birth.root_path)
+    if any(namespace.kind == "user" for namespace in spec.namespaces):
+        # Until now the host's root, whom the user namespace knows as nobody; from here on its own.
+        kernel.setresgid(0)
+        kernel.setresuid(0)
     if spec.hostname:
         kernel.sethostname(spec.hostname)
     if spec.domainname:
         kernel.setdomainname(spec.domainname)
     _show_sandbox(spec, dialogue)
 
-    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage)
-    maker.pick_up()
+    maker.make_filesystems()
     if birth.before_pivot is not None:
         birth.before_pivot()
-    maker.pivot(birth.root, birth.root_path)
+    maker.pivot()
     maker.attach()
     for key, value in spec.sysctls.items():
         kernel.write_file("/proc/sys/" + key.replace(".", "/"), value)

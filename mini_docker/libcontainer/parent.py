@@ -17,12 +17,13 @@ from typing import NoReturn
 
 from mini_docker.libcontainer import dialogue, namespaces
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
+from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.init import run_exec, run_init
 from mini_docker.libcontainer.streams import give_pipes
 from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.id_mapping import IdMap
 from mini_docker.linux.kernel import Kernel
 from mini_docker.linux.narrated import narrate_to
 

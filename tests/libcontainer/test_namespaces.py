@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer import namespaces
-from mini_docker.libcontainer.config import NAMESPACES, ContainerSpec, IdMap, Namespace, ProcessSpec
+from mini_docker.libcontainer.config import NAMESPACES, ContainerSpec, Namespace, ProcessSpec
 from mini_docker.linux import constants as c
+from mini_docker.linux.id_mapping import IdMap
 
 kinds = st.lists(st.sampled_from(NAMESPACES), unique=True)
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 
 from mini_docker.archive.change import Change, ChangeKind
 from mini_docker.drivers.availability import Availability
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 __all__ = [
     "NO_OPTIONS", "Change", "ChangeKind", "GraphDriver", "GraphDriverOptions", "MountedRoot", "StorageOptions",
@@ -52,9 +53,16 @@ class StorageOptions:
 
 @dataclass(frozen=True, slots=True)
 class GraphDriverOptions:
-    """What the daemon's ``--storage-opt`` flags say to a driver: ``{"dm.basesize": "10G"}``."""
+    """What the daemon's flags say to a driver.
+
+    Attributes:
+        values: of ``--storage-opt``: ``{"dm.basesize": "10G"}``.
+        ids: of ``--userns-remap``: layers lie on the disk with the owners that they have on the host, and are
+            told of by `GraphDriver.diff` and `GraphDriver.apply` as containers know them.
+    """
 
     values: Mapping[str, str] = field(default_factory=dict)
+    ids: IdMapping = NO_MAPPING
 
 
 NO_OPTIONS = GraphDriverOptions()

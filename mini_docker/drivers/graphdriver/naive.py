@@ -39,7 +39,7 @@ class NaiveDiffDriver(ABC):
     def __init__(self, root: Path, kernel: Kernel, options: GraphDriverOptions = NO_OPTIONS) -> None:
         self.root = root
         self.kernel = kernel
-        self.options = options
+        self.ids = options.ids
         self.folders = LayerFolders(root)
         self.background = Background(f"graphdriver {self.name}")
         self.roots = OpenRoots(self.background)
@@ -123,13 +123,13 @@ class NaiveDiffDriver(ABC):
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
         with (
             self.compared(layer_id, parent) as (tree, changes),
-            as_stream(pack_changes(tree, changes, self.kernel)) as stream,
+            as_stream(pack_changes(tree, changes, self.kernel, self.ids)) as stream,
         ):
             yield stream
 
     def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
         with self.folders.writing(layer_id), self.view(layer_id) as tree:
-            return unpack(layer, tree, self.kernel)
+            return unpack(layer, tree, self.kernel, ids=self.ids)
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
         with self.compared(layer_id, parent) as (_, changes):

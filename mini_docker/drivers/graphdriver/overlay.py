@@ -26,6 +26,7 @@ from mini_docker.archive.attributes import copy_directory_metadata
 from mini_docker.archive.changes import compare_trees, content_bytes
 from mini_docker.archive.directory_cache import opened
 from mini_docker.archive.overlay_changes import read_upper
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.archive.pack import as_stream, pack_changes
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm, is_overlay_whiteout
@@ -81,6 +82,7 @@ class OverlayDriver:
         self._naming = threading.Lock()
         self._background = Background("graphdriver overlay")
         self._roots = OpenRoots(self._background)
+        self._ids = options.ids
         # found out at the first mount, and the same ever after
         self._takes_single_lowers = True
 
@@ -130,6 +132,7 @@ class OverlayDriver:
             lowers: tuple[str, ...] = ()
             if parent is None:
                 os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
+                give_to_root(diff, self._ids)
             else:
                 below = self._root / parent
                 lowers = (self._short_name(parent), *_lowers(below))
@@ -249,18 +252,19 @@ class OverlayDriver:
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
         with (
             self._compared(layer_id, parent) as (tree, changes),
-            as_stream(pack_changes(tree, changes, self._kernel)) as stream,
+            as_stream(pack_changes(tree, changes, self._kernel, self._ids)) as stream,
         ):
             yield stream
 
     def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
         with self._folders.writing(layer_id) as folder:
             if self._folders.parent(layer_id) is None:
-                return unpack(layer, folder / _DIFF, self._kernel)
+                return unpack(layer, folder / _DIFF, self._kernel, ids=self._ids)
             implied: list[bytes] = []
             content_bytes = unpack(
-                layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append
-            )
+                layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append,
+                ids=self._ids,
+            )  # fmt: skip
             if implied:
                 below = self._folders.parent(layer_id)
                 assert below is not None
