@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mini_docker.drivers.networkdriver.contract import PortBinding
-from mini_docker.drivers.networkdriver.port_allocator import PortTaken
+from mini_docker.drivers.networkdriver.contract import PortBinding, PortTaken
 from tests.drivers.networkdriver.hosts import HOST_ADDRESS, OUTSIDE_ADDRESS, Host, firewall_of, host_with_bridge
 from tests.drivers.networkdriver.namespaces import ask
 
