@@ -56,6 +56,7 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.graph.tag_store import TagStore
+from mini_docker.graph.unpackers import Unpackers
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
@@ -188,17 +189,18 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
         raise Unsupported(f"exec driver {said.exec_driver} makes no user namespaces: --userns-remap needs native")
 
     # Each driver has a graph of its own: a layer is whole only where its driver has it.
-    graph = Graph(root / "graph" / graph_driver.name, graph_driver)
+    graph = Graph(root / "graph" / graph_driver.name, graph_driver, Unpackers())
     graph.recover()
     tags = TagStore(root / f"repositories-{graph_driver.name}.json")
     bridge, networks = _networks(said, kernel, root)
 
+    containers = ContainerStore(root / "containers")
     registry = RegistryService(said.registry)
     handlers: dict[str, Handler] = {
         "init_networkdriver": network.InitNetworkdriver(networks, functools.partial(default_network, said.bridge)),
         "allocate_interface": network.AllocateInterface(networks),
         "release_interface": network.ReleaseInterface(networks),
-        "allocate_port": network.AllocatePort(networks),
+        "allocate_port": network.AllocatePort(networks, containers),
         "link": network.Link(bridge),
         "auth": registries.Auth(registry),
         "search": registries.Search(registry),
@@ -213,7 +215,6 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     for name, handler in handlers.items():
         engine.register(name, handler)
 
-    containers = ContainerStore(root / "containers")
     name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
     files = NetworkFiles(settings, platform.node())
     for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service, files).items():

@@ -22,7 +22,7 @@ from mini_docker.daemon.container.links import parse_link
 from mini_docker.daemon.container.mount_point import MountPoint
 from mini_docker.daemon.container.mounts import plan_mounts
 from mini_docker.daemon.container.names import check_name, random_name
-from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, network_of
+from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, check_wish, network_of
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.security import SecurityOptions
 from mini_docker.daemon.container.spec import hostname_of
@@ -216,8 +216,7 @@ def _attachments(order: CreateOrder, host: HostConfig) -> tuple[Attachment, ...]
     if not network:
         return ()
     wish = next(iter(wishes.values()), None) or EndpointConfig()
-    if wish.ipam_config and wish.ipam_config.ipv4_address and network in PREDEFINED:
-        raise Invalid("user specified IP address is supported on user defined networks only")
+    check_wish(network, wish)
     return (Attachment(network, wish=wish),)
 
 
