@@ -108,7 +108,10 @@ class NetworkFiles:
         )
         if any(name not in PREDEFINED for name in container.attachments):
             # On a network of the user's names are asked of our own server, which asks the others.
-            conf = replace(conf, nameservers=(EMBEDDED_DNS,), options=(*conf.options, "ndots:0"))
+            # A neighbour's bare name is asked as it is first, unless somebody set what "bare" means.
+            said = any(option.startswith("ndots:") for option in conf.options)
+            options = conf.options if said else (*conf.options, "ndots:0")
+            conf = replace(conf, nameservers=(EMBEDDED_DNS,), options=options)
         return conf.text()
 
 
