@@ -71,7 +71,8 @@ def unpack(
         stream: an uncompressed tar; read to its end.
         root: the directory, or a descriptor of it.
         whiteouts: what ``.wh.`` files mean here.
-        on_implied: is told the path of each directory that had to be made though no member names it (yet).
+        on_implied: is told the path of each directory that had to be made though no member names it (yet); at the
+            end ``b""``, if no member names the root.
         ids: what the owners in the archive are on the host.
 
     Returns:
@@ -140,6 +141,8 @@ class _Unpacking:
             except (OverflowError, ValueError) as error:
                 raise Invalid(f"the archive's member {member.shown_name} has a number out of range") from error
         self._set_directory_times()
+        if self._on_implied and b"" not in self._directory_times:
+            self._on_implied(b"")
         return self._content_bytes
 
     def _place(self, member: Member) -> None:

@@ -56,6 +56,7 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.graph.tag_store import TagStore
+from mini_docker.graph.unpackers import Unpackers
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
@@ -188,7 +189,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
         raise Unsupported(f"exec driver {said.exec_driver} makes no user namespaces: --userns-remap needs native")
 
     # Each driver has a graph of its own: a layer is whole only where its driver has it.
-    graph = Graph(root / "graph" / graph_driver.name, graph_driver)
+    graph = Graph(root / "graph" / graph_driver.name, graph_driver, Unpackers())
     graph.recover()
     tags = TagStore(root / f"repositories-{graph_driver.name}.json")
     bridge, networks = _networks(said, kernel, root)

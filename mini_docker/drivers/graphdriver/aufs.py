@@ -179,9 +179,10 @@ class AufsDriver(NaiveDiffDriver):
             content_bytes = unpack(
                 layer, folder / _DIFF, self.kernel, whiteouts=WhiteoutForm.AUFS, on_implied=implied.append, ids=self.ids
             )
-            if implied:
+            directories = [path for path in implied if path]  # the root was dressed when the layer was made
+            if directories:
                 with self.view(below) as tree:
-                    dress_implied(folder / _DIFF, tree, implied, self.kernel)
+                    dress_implied(folder / _DIFF, tree, directories, self.kernel)
             return content_bytes
 
     @contextmanager

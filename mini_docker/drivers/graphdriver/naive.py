@@ -21,7 +21,14 @@ from mini_docker.archive.unpack import unpack
 from mini_docker.drivers.availability import Availability
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.backing import backing_file_system
-from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, Change, GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.contract import (
+    NO_OPTIONS,
+    Change,
+    GraphDriverOptions,
+    MountedRoot,
+    Rebasing,
+    StorageOptions,
+)
 from mini_docker.drivers.graphdriver.layer_folders import LayerFolders
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.linux.kernel import Kernel
@@ -43,6 +50,10 @@ class NaiveDiffDriver(ABC):
         self.folders = LayerFolders(root)
         self.background = Background(f"graphdriver {self.name}")
         self.roots = OpenRoots(self.background)
+
+    @property
+    def rebasing(self) -> Rebasing | None:
+        return None
 
     # What a driver must say.
 
