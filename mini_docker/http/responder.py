@@ -37,9 +37,15 @@ class Responder:
         self._watcher = watcher
         self._last = last
         self._lock = threading.Lock()
+        self._status = 0
         self._started = False
         self._finished = False
         self._hijacked = False
+
+    @property
+    def status(self) -> int:
+        """The status that was sent; 0 as long as none was."""
+        return self._status
 
     @property
     def started(self) -> bool:
@@ -158,6 +164,7 @@ class Responder:
         return status not in _BODILESS and self._request.method != "HEAD"
 
     def _head(self, status: int, headers: Headers) -> h11.Response:
+        self._status = status
         fields = [*headers, ("Date", formatdate(usegmt=True))]
         if self._last:
             fields.append(("Connection", "close"))

@@ -34,11 +34,16 @@ class OwnRegistry:
     """The server and a plain HTTP client (for one in the clear) that is none of our code."""
 
     def __init__(
-        self, root: Path, access: Access | None = None, read_only: bool = False, tls: ssl.SSLContext | None = None
+        self,
+        root: Path,
+        access: Access | None = None,
+        read_only: bool = False,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.storage = Storage(root)
         self.application = RegistryApplication(self.storage, access or OpenAccess(), read_only)
-        limits = Limits(body_stall_seconds=5.0)
+        limits = limits or Limits(body_stall_seconds=5.0)
         self.server = HttpServer(self.application, limits, too_early, (lambda: TlsSession(tls)) if tls else None)
         listener = listen(["tcp://127.0.0.1:0"])[0]
         self.host = f"127.0.0.1:{listener.socket.getsockname()[1]}"
@@ -69,9 +74,13 @@ class OwnRegistry:
 
 @contextmanager
 def own_registry(
-    root: Path, access: Access | None = None, read_only: bool = False, tls: ssl.SSLContext | None = None
+    root: Path,
+    access: Access | None = None,
+    read_only: bool = False,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[OwnRegistry]:
-    registry = OwnRegistry(root, access, read_only, tls)
+    registry = OwnRegistry(root, access, read_only, tls, limits)
     registry.thread.start()
     try:
         yield registry
