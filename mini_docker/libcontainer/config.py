@@ -165,8 +165,9 @@ class ProcessSpec:
         user: ``user[:group]`` by name or number, looked up in the container's own files; empty is root.
         additional_groups: by name or number.
         terminal: whether it gets one; *rows* and *columns* its first size, 0 unknown.
-        keep_capabilities: a user other than root keeps the sets as listed, as the OCI says; else it
-            starts with none but the ambient ones, as Docker has it.
+        keep_capabilities: a user other than root keeps the sets as listed, and has the groups that are listed, as the
+            OCI says; else it starts with none but the ambient ones, and its own group is a supplementary one, too, as
+            Docker has it.
         seccomp: a profile in Docker's JSON form; None runs unconfined.
         oom_score_adj: -1000 to 1000; None leaves it.
         umask: which permission bits new files lack.

@@ -229,7 +229,8 @@ def _system_mounts(host: HostConfig, world: Surroundings) -> list[Mount]:
     ]
     if host.ipc_mode == "host":
         # Shared memory belongs to the IPC namespace: who shares that shares these, too.
-        mounts[-1] = Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
+        if world.ids or "user" in world.joined:  # what is the host's may be shown there, and not mounted
+            mounts[-1] = Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
         mounts.append(Mount(SHM, "bind", SHM, ("rbind", "rprivate")))
     elif host.ipc_mode != "none":
         options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or 64 << 20}")
