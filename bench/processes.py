@@ -44,8 +44,22 @@ def resident_bytes(smaps_rollup: str) -> int:
     Raises:
         ValueError: it has no such line.
     """
-    for line in smaps_rollup.splitlines():
+    return _kibibytes(smaps_rollup, "Rss")
+
+
+def forget_peak(pid: int) -> None:
+    """Let the kernel count a process's peak from now on (clear_refs in proc(5))."""
+    (PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had resident since `forget_peak`, in bytes (``VmHWM`` in proc(5))."""
+    return _kibibytes((PROC / str(pid) / "status").read_text(), "VmHWM")
+
+
+def _kibibytes(text: str, wanted: str) -> int:
+    for line in text.splitlines():
         name, _, rest = line.partition(":")
-        if name == "Rss":
+        if name == wanted:
             return int(rest.split()[0]) * 1024
-    raise ValueError("a smaps_rollup without a line Rss")
+    raise ValueError(f"no line {wanted}")

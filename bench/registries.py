@@ -38,6 +38,11 @@ class Registry:
         folder.mkdir(exist_ok=True)
         self._process = self._start()
 
+    @property
+    def pid(self) -> int:
+        """Of the registry itself: what enters the namespace becomes it."""
+        return self._process.pid
+
     def reset(self) -> None:
         """Start it anew with an empty store."""
         self.stop()
@@ -54,6 +59,10 @@ class Registry:
         made = http.client.HTTPConnection("127.0.0.1", self._port)
         made.sock = connect_in(self._daemon.pid, ("127.0.0.1", self._port))
         return made
+
+    def stored_bytes(self) -> int:
+        """How large all is that it keeps."""
+        return sum(path.stat().st_size for path in (self._folder / "store").rglob("*") if path.is_file())
 
     def put(self, repository: str, tag: str, image: BigImage) -> None:
         """Push an image by plain HTTP, with no client of either side."""

@@ -20,6 +20,7 @@ ROLES = {
     "supervisor": ("mini_docker.supervisor.main", "main"),
     "daemon": ("mini_docker.daemon.bootstrap", "main"),
     "runc": ("mini_docker.runc.main", "main"),
+    "unpacker": ("mini_docker.graph.unpacker_process", "main"),
     "proxy": ("mini_docker.drivers.networkdriver.userland_proxy", "main"),
 }
 """Role of a process → the module and function that it runs."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 
 from bench.contract import Bench, Curve
-from bench.goal import faster, within
-from bench.image_maker import NAME, many_images_archive, small_layer
+from bench.goal import at_most, faster, within
+from bench.image_maker import NAME, BigImage, many_images_archive, small_layer
+from bench.processes import forget_peak, peak_bytes
 from bench.registries import Registry
 from bench.sitting import Sitting
 from bench.unit import Unit
@@ -16,6 +19,7 @@ from bench.unit import Unit
 PULL_PORT, PUSH_PORT, BLOB_PORT = 5000, 5001, 5002
 ANONYMOUS = {"X-Registry-Auth": "e30="}  # {}
 CHANGED_FILES = 10_000
+CLIENTS = 50
 LIVES = 11
 """Container lives at each point of a curve."""
 
@@ -93,7 +97,14 @@ class Pull(Bench):
 
 @dataclass
 class Push(Bench):
-    """A big image, loaded just before, to an empty registry."""
+    """A big image, loaded just before, to an empty registry.
+
+    Attributes:
+        size: a sample is how many bytes the registry then keeps, instead of the time: who compresses less is
+            faster, too.
+    """
+
+    size: bool = False
 
     def prepare(self, sitting: Sitting, contender: str) -> None:
         self.state[contender] = Registry(sitting.daemon(contender), PUSH_PORT, sitting.folder("push-registry"))
@@ -111,7 +122,7 @@ class Push(Bench):
         for each in (name, NAME):
             api.call("DELETE", f"/images/{each}:1")
         api.close()
-        return took
+        return float(registry.stored_bytes()) if self.size else took
 
     def tidy(self, sitting: Sitting, contender: str) -> None:
         if contender in self.state:
@@ -120,8 +131,15 @@ class Push(Bench):
 
 @dataclass
 class BlobDownload(Bench):
-    """All blobs of the big image from a registry: ours beside Debian's, both in one daemon's namespace."""
+    """All blobs of the big image from a registry: ours beside Debian's, both in one daemon's namespace.
 
+    Attributes:
+        clients: how many fetch them all, at once.
+        memory: a sample is the most memory that the registry had resident meanwhile, instead of the time.
+    """
+
+    clients: int = 1
+    memory: bool = False
     ports: dict[str, int] = field(default_factory=lambda: {"mini-docker": BLOB_PORT, "docker-registry": BLOB_PORT + 1})
 
     def prepare(self, sitting: Sitting, contender: str) -> None:
@@ -132,21 +150,35 @@ class BlobDownload(Bench):
         registry.put(NAME, "1", sitting.big_image)
 
     def once(self, sitting: Sitting, contender: str) -> float:
-        connection = self.state[contender].connection()
-        buffer = bytearray(1 << 20)
+        registry: Registry = self.state[contender]
+        connections = [registry.connection() for _ in range(self.clients)]
+        forget_peak(registry.pid)
         began = time.perf_counter()
-        for digest in sitting.big_image.blobs:
-            connection.request("GET", f"/v2/{NAME}/blobs/{digest}")
-            answer = connection.getresponse()
-            while answer.readinto(buffer):
-                pass
+        with ThreadPoolExecutor(self.clients) as clients:
+            fetched = list(clients.map(lambda connection: _fetch(connection, sitting.big_image), connections))
         took = time.perf_counter() - began
-        connection.close()
-        return took
+        peak = peak_bytes(registry.pid)
+        for connection in connections:
+            connection.close()
+        if set(fetched) != {sum(path.stat().st_size for path in sitting.big_image.blobs.values())}:
+            raise RuntimeError(f"{contender} did not send all of it to all")
+        return float(peak) if self.memory else took
 
     def tidy(self, sitting: Sitting, contender: str) -> None:
         if contender in self.state:
             self.state.pop(contender).stop()
+
+
+def _fetch(connection: HTTPConnection, image: BigImage) -> int:
+    """Download all blobs of *image* and throw them away; returns how many bytes came."""
+    buffer = bytearray(256 * 1024)
+    count = 0
+    for digest in image.blobs:
+        connection.request("GET", f"/v2/{NAME}/blobs/{digest}")
+        answer = connection.getresponse()
+        while got := answer.readinto(buffer):
+            count += got
+    return count
 
 
 @dataclass
@@ -233,8 +265,16 @@ def benches() -> list[Bench]:
              quick_rounds=1, needs=from_registry),
         Push("push", "push the same, loaded just before, to an empty docker-registry", goal=faster(3, "issue 9"),
              rounds=4, quick_rounds=1, warm_up=0, needs=from_registry),
+        Push("push-size", "the bytes that the registry keeps after that push", goal=within(1.05, "dockerd", "issue 9"),
+             rounds=1, quick_rounds=0, warm_up=0, needs=from_registry, unit=Unit.BYTES, size=True),
         BlobDownload("blob-download", "download of all blobs of the same from our registry and from docker-registry",
                      ("mini-docker", "docker-registry"), within(1.5, "docker-registry", "issue 9"), quick_rounds=5),
+        BlobDownload("blob-crowd", "50 clients at once, each of which downloads all blobs of the same",
+                     ("mini-docker", "docker-registry"), within(1.5, "docker-registry", "issue 9"), rounds=5,
+                     quick_rounds=1, warm_up=0, clients=CLIENTS),
+        BlobDownload("registry-memory", "the most memory that a registry has resident while it serves those 50",
+                     ("mini-docker", "docker-registry"), at_most(64e6, "issue 9"), rounds=5, quick_rounds=1,
+                     warm_up=0, unit=Unit.BYTES, clients=CLIENTS, memory=True),
         Changed("diff", "the changes of a container with 10,000 new files", goal=faster(1, "issue 7"), rounds=10,
                 quick_rounds=4),
         Changed("commit", "commit of the same container", goal=faster(1, "issue 7"), rounds=6, quick_rounds=2,

@@ -24,9 +24,11 @@ from mini_docker.archive.attributes import path_in, read_attributes
 from mini_docker.archive.change import Change, ChangeKind
 from mini_docker.archive.directory_cache import DirectoryCache, opened, walk
 from mini_docker.archive.member import Member, Segment, shown
+from mini_docker.archive.ownership import to_container
 from mini_docker.archive.tar_reader import CHUNK_BYTES
 from mini_docker.archive.tar_writer import END_OF_ARCHIVE, encode_header, padding
 from mini_docker.errors import Invalid
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -41,31 +43,35 @@ _KINDS = {
 _STATUS_BLOCK_BYTES = 512
 
 
-def pack(root: int | str | Path, kernel: Kernel) -> Iterator[bytes]:
+def pack(root: int | str | Path, kernel: Kernel, ids: IdMapping = NO_MAPPING) -> Iterator[bytes]:
     """A whole tree as a tar stream, the root directory itself (``./``) first.
 
     Args:
         root: the directory, or a descriptor of it.
+        ids: what the owners of its files are in the container.
     """
     with opened(root) as descriptor, DirectoryCache(kernel, descriptor, follow_links=False) as tree:
-        packing = _Packing(tree)
+        packing = _Packing(tree, ids)
         yield from packing.file(b"", os.fstat(descriptor))
         for path, status in walk(tree):
             yield from packing.file(path, status)
         yield END_OF_ARCHIVE
 
 
-def pack_changes(root: int | str | Path, changes: Iterable[Change], kernel: Kernel) -> Iterator[bytes]:
+def pack_changes(
+    root: int | str | Path, changes: Iterable[Change], kernel: Kernel, ids: IdMapping = NO_MAPPING
+) -> Iterator[bytes]:
     """Some paths of a tree as a layer: the added and modified as they are, the deleted as whiteouts.
 
     Args:
         changes: sorted by path.
+        ids: what the owners of its files are in the container.
 
     Raises (while iterating):
         Invalid: a file has a name that would be read as a whiteout.
     """
     with opened(root) as descriptor, DirectoryCache(kernel, descriptor, follow_links=False) as tree:
-        packing = _Packing(tree)
+        packing = _Packing(tree, ids)
         for change in changes:
             path = os.fsencode(change.path).strip(b"/")
             parent, slash, name = path.rpartition(b"/")
@@ -118,8 +124,9 @@ class _ChunkReader(io.RawIOBase):
 class _Packing:
     """One tree's way into one archive."""
 
-    def __init__(self, tree: DirectoryCache) -> None:
+    def __init__(self, tree: DirectoryCache, ids: IdMapping) -> None:
         self._tree = tree
+        self._ids = ids
         self._linked: dict[tuple[int, int], bytes] = {}  # files of several names: the one they were packed under
 
     def file(self, path: bytes, status: os.stat_result) -> Iterator[bytes]:
@@ -130,7 +137,7 @@ class _Packing:
         if kind != kinds.DIRECTORY and status.st_nlink > 1:
             first = self._linked.setdefault((status.st_dev, status.st_ino), path)
             if first != path:
-                yield encode_header(_member(path, kinds.HARD_LINK, status)._replace(link=first))
+                yield self._header(_member(path, kinds.HARD_LINK, status)._replace(link=first))
                 return
         parent, _, name = path.rpartition(b"/")
         try:
@@ -138,13 +145,16 @@ class _Packing:
                 yield from self._regular(path, name, self._tree.open(parent))
             elif kind == kinds.DIRECTORY:
                 attributes = read_attributes(self._tree.open(path))
-                yield encode_header(
+                yield self._header(
                     _member(path + b"/" if path else b"./", kind, status)._replace(attributes=attributes)
                 )
             else:
-                yield encode_header(self._special(path, name, kind, status))
+                yield self._header(self._special(path, name, kind, status))
         except (FileNotFoundError, NotADirectoryError):
             self._linked.pop((status.st_dev, status.st_ino), None)  # it vanished, or is something else by now
+
+    def _header(self, member: Member) -> bytes:
+        return encode_header(to_container(member, self._ids))
 
     def _regular(self, path: bytes, name: bytes, directory: int) -> Iterator[bytes]:
         file = os.open(name, _FILE, dir_fd=directory)
@@ -157,7 +167,7 @@ class _Packing:
             member = _member(path, kinds.REGULAR, status)._replace(
                 size=status.st_size, attributes=attributes, segments=segments
             )
-            header = encode_header(member)
+            header = self._header(member)
             if segments is None and status.st_size <= CHUNK_BYTES:
                 content = os.pread(file, status.st_size, 0)
                 yield header + content.ljust(status.st_size, b"\0") + padding(status.st_size)

@@ -24,9 +24,11 @@ from mini_docker.archive import removal, whiteout
 from mini_docker.archive.attributes import path_in, read_attributes
 from mini_docker.archive.directory_cache import DirectoryCache, opened
 from mini_docker.archive.member import Member, shown
+from mini_docker.archive.ownership import give_to_root, to_host
 from mini_docker.archive.tar_reader import TarReader
 from mini_docker.archive.whiteout import WhiteoutForm
 from mini_docker.errors import Invalid, MiniDockerError, Unsupported
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -61,6 +63,7 @@ def unpack(
     whiteouts: WhiteoutForm = WhiteoutForm.DELETE,
     limits: UnpackLimits = UnpackLimits(),
     on_implied: Callable[[bytes], None] | None = None,
+    ids: IdMapping = NO_MAPPING,
 ) -> int:
     """Unpack a tar stream into a directory, over what is there.
 
@@ -68,7 +71,9 @@ def unpack(
         stream: an uncompressed tar; read to its end.
         root: the directory, or a descriptor of it.
         whiteouts: what ``.wh.`` files mean here.
-        on_implied: is told the path of each directory that had to be made though no member names it (yet).
+        on_implied: is told the path of each directory that had to be made though no member names it (yet); at the
+            end ``b""``, if no member names the root.
+        ids: what the owners in the archive are on the host.
 
     Returns:
         bytes of file content, hard links counted once.
@@ -79,7 +84,7 @@ def unpack(
         Unsupported: the file system cannot keep an extended attribute.
     """
     with opened(root) as descriptor, DirectoryCache(kernel, descriptor, follow_links=True) as tree:
-        return _Unpacking(TarReader(stream), tree, whiteouts, limits, on_implied).run()
+        return _Unpacking(TarReader(stream), tree, whiteouts, limits, on_implied, ids).run()
 
 
 def clean_name(name: bytes) -> bytes:
@@ -113,12 +118,14 @@ class _Unpacking:
         whiteouts: WhiteoutForm,
         limits: UnpackLimits,
         on_implied: Callable[[bytes], None] | None,
+        ids: IdMapping,
     ) -> None:
         self._reader = reader
         self._tree = tree
         self._form = whiteouts
         self._limits = limits
         self._on_implied = on_implied
+        self._ids = ids
         self._made: set[bytes] = set()  # paths that this archive put there: whiteouts spare them
         self._directory_times: dict[bytes, int] = {}
         self._content_bytes = 0
@@ -128,12 +135,14 @@ class _Unpacking:
             if count > self._limits.members:
                 raise Invalid(f"the archive has more than {self._limits.members} members")
             try:
-                self._place(member)
+                self._place(to_host(member, self._ids))
             except OSError as error:
                 raise _explained(member, error) from error
             except (OverflowError, ValueError) as error:
                 raise Invalid(f"the archive's member {member.shown_name} has a number out of range") from error
         self._set_directory_times()
+        if self._on_implied and b"" not in self._directory_times:
+            self._on_implied(b"")
         return self._content_bytes
 
     def _place(self, member: Member) -> None:
@@ -353,6 +362,7 @@ class _Unpacking:
         was_marked = self._form is WhiteoutForm.AUFS and _unmark(directory, name)
         os.mkdir(name, _IMPLIED_MODE, dir_fd=directory)
         os.chmod(name, _IMPLIED_MODE, dir_fd=directory)  # whatever the umask is
+        give_to_root(name, self._ids, dir_fd=directory)
         if status is not None or was_marked:
             self._hide_below(directory, name)
         elif self._on_implied:

@@ -27,7 +27,7 @@ def pull(client: Client, options: Options) -> int:
     elif not tag and not options["quiet"]:
         print("Using default tag: latest", flush=True)
     pull_image(client, image, options["platform"], options["quiet"], sys.stdout, options["all-tags"])
-    print(image if not options["quiet"] or tag or options["all-tags"] else f"{name}:latest")
+    print(reference.whole(name, tag or ("" if options["all-tags"] else "latest")))
     return 0
 
 

@@ -22,3 +22,13 @@ def registry_of(name: str) -> str:
     if slash and ("." in first or ":" in first or first == "localhost"):
         return OFFICIAL_REGISTRY if first in ("docker.io", "index.docker.io") else first
     return OFFICIAL_REGISTRY
+
+
+def whole(name: str, tag: str) -> str:
+    """*name* with *tag* (or digest, or neither) as machines write it: ``docker.io/library/busybox:latest``."""
+    first, slash, rest = name.partition("/")
+    if not (slash and ("." in first or ":" in first or first == "localhost")):
+        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    elif first == "index.docker.io":
+        name = f"docker.io/{rest}"
+    return name + (f"@{tag}" if ":" in tag else f":{tag}" if tag else "")

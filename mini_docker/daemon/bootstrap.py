@@ -39,6 +39,7 @@ from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
+from mini_docker.daemon.userns_remap import find_mapping, remapped_root
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.execdriver.known import KNOWN_DRIVERS
 from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, Selection, select_driver, used_drivers
@@ -55,6 +56,7 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.graph.tag_store import TagStore
+from mini_docker.graph.unpackers import Unpackers
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
@@ -105,8 +107,10 @@ def run(said: DaemonFlags) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: night.set())
     with ExitStack() as closing:
+        base = said.settings.root
+        said = with_remapped_root(said)
         root = said.settings.root
-        for folder in (root, said.settings.exec_root):
+        for folder in (base, root, said.settings.exec_root):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         closing.enter_context(hold_root(root))
         closing.enter_context(pidfile(said.pidfile))
@@ -136,6 +140,16 @@ def run(said: DaemonFlags) -> int:
         if api.failure is not None:
             raise MiniDockerError(f"the API ended by an error nobody foresaw: {api.failure!r}") from api.failure
     return 0
+
+
+def with_remapped_root(said: DaemonFlags) -> DaemonFlags:
+    """What was said, with ``--userns-remap`` looked up: the mapping, and the root folder that belongs to it.
+
+    Raises:
+        NotFound, Invalid, Unsupported: as `find_mapping`.
+    """
+    ids = find_mapping(said.userns_remap)
+    return replace(said, settings=replace(said.settings, root=remapped_root(said.settings.root, ids), ids=ids))
 
 
 class _Api(threading.Thread):
@@ -171,19 +185,22 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     graph_driver.cleanup()
     cgroups = CgroupManager(kernel, hierarchy)
     exec_driver = choose_exec_driver(said.exec_driver, settings.exec_root, cgroups)
+    if settings.ids and not exec_driver.walls().user:
+        raise Unsupported(f"exec driver {said.exec_driver} makes no user namespaces: --userns-remap needs native")
 
     # Each driver has a graph of its own: a layer is whole only where its driver has it.
-    graph = Graph(root / "graph" / graph_driver.name, graph_driver)
+    graph = Graph(root / "graph" / graph_driver.name, graph_driver, Unpackers())
     graph.recover()
     tags = TagStore(root / f"repositories-{graph_driver.name}.json")
     bridge, networks = _networks(said, kernel, root)
 
+    containers = ContainerStore(root / "containers")
     registry = RegistryService(said.registry)
     handlers: dict[str, Handler] = {
         "init_networkdriver": network.InitNetworkdriver(networks, functools.partial(default_network, said.bridge)),
         "allocate_interface": network.AllocateInterface(networks),
         "release_interface": network.ReleaseInterface(networks),
-        "allocate_port": network.AllocatePort(networks),
+        "allocate_port": network.AllocatePort(networks, containers),
         "link": network.Link(bridge),
         "auth": registries.Auth(registry),
         "search": registries.Search(registry),
@@ -198,7 +215,6 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     for name, handler in handlers.items():
         engine.register(name, handler)
 
-    containers = ContainerStore(root / "containers")
     name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
     files = NetworkFiles(settings, platform.node())
     for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service, files).items():
@@ -209,9 +225,9 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             settings=settings,
             containers=containers,
             images=ImageLookup(graph, tags),
-            layers=ContainerLayers(graph_driver),
+            layers=ContainerLayers(graph_driver, settings.ids),
             names=GraphDB(root / "linkgraph.db"),
-            volumes=VolumeStore(root / "volumes", kernel),
+            volumes=VolumeStore(root / "volumes", kernel, settings.ids),
             graph_driver=graph_driver,
             exec_driver=exec_driver,
             networks=networks,
@@ -231,8 +247,10 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
 def choose_graph_driver(said: DaemonFlags, kernel: Kernel) -> Selection:
     """By DOCKER_DRIVER, then ``-s``, then what was used before in this root folder, then the best that works."""
 
+    options = replace(said.graph_options, ids=said.settings.ids)
+
     def factory(name: str) -> GraphDriverFactory:
-        return lambda: GRAPH_DRIVERS[name](said.settings.root / name, kernel, said.graph_options)
+        return lambda: GRAPH_DRIVERS[name](said.settings.root / name, kernel, options)
 
     selection = select_driver(
         {name: factory(name) for name in GRAPH_DRIVERS},

@@ -115,7 +115,7 @@ class Daemon:
         self._connections = Connections(with_.networks, with_.name_service, with_.settings, with_.host_name)
         self._surveyor = Surveyor(
             with_.containers, with_.settings.cgroup_version, with_.seccomp, with_.last_capability,
-            own_capabilities(Path("/proc/self/status").read_text()),
+            own_capabilities(Path("/proc/self/status").read_text()), with_.settings.ids,
         )  # fmt: skip
         self._links = Links(with_.containers)
         self._start = Start(
@@ -149,11 +149,12 @@ class Daemon:
     def _container_handlers(self) -> dict[str, Handler]:
         who = self._with
         store, driver = who.containers, who.exec_driver
-        files = copy.ContainerFiles(store, who.layers, who.kernel)
+        ids = who.settings.ids
+        files = copy.ContainerFiles(store, who.layers, who.kernel, ids)
         return {
             "create": Create(
                 store, who.images, who.layers, who.names, who.volumes, who.graph_driver.name,
-                who.settings.cgroup_version,
+                who.settings.cgroup_version, ids,
             ),
             "start": self._start,
             "exit": self._exit,
@@ -172,7 +173,7 @@ class Daemon:
             "unpause": Unpause(store, driver),
             "update": Update(store, driver),
             "container_changes": changes.ContainerChanges(store, who.layers),
-            "export": changes.Export(store, who.layers, who.kernel),
+            "export": changes.Export(store, who.layers, who.kernel, ids),
             "container_stat": copy.ContainerStat(files),
             "container_copy": copy.ContainerCopy(files),
             "container_extract": copy.ContainerExtract(files),

@@ -34,6 +34,7 @@ class DaemonFlags:
         hosts: where the API listens.
         group: who beside root may use its unix sockets.
         graph_driver, exec_driver: asked for; empty lets the daemon choose.
+        userns_remap: whom root in containers shall be on the host; empty leaves him root.
         graph_driver_environment: ``DOCKER_DRIVER``, which wins over the flag, as in Docker.
     """
 
@@ -45,6 +46,7 @@ class DaemonFlags:
     graph_driver_environment: str
     graph_options: GraphDriverOptions
     exec_driver: str
+    userns_remap: str
     settings: DaemonSettings
     bridge: BridgeOptions
     registry: RegistryConfig
@@ -78,6 +80,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> D
         graph_driver_environment=environment.get("DOCKER_DRIVER", ""),
         graph_options=GraphDriverOptions(dict(_pair(word) for word in said.storage_opt)),
         exec_driver=said.exec_driver,
+        userns_remap=said.userns_remap,
         settings=DaemonSettings(
             root=said.graph,
             exec_root=run,
@@ -125,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-s", "--storage-driver", default="", metavar="NAME", help="graph driver (DOCKER_DRIVER wins)")
     add("--storage-opt", action="append", default=[], metavar="KEY=VALUE", help="option of the graph driver")
     add("-e", "--exec-driver", default="native", metavar="NAME", help="exec driver (native)")
+    add("--userns-remap", default="", metavar="USER[:GROUP]|default", help="whom root in containers is on the host")
     add("--label", action="append", default=[], metavar="KEY=VALUE", help="label of this daemon")
     flag("--live-restore", default=False, help="let containers outlive the daemon's orderly end, too")
     add("--shutdown-timeout", type=float, default=15.0, metavar="SECONDS", help="that containers get to stop (15)")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.attachment import way_out
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import HOST, PREDEFINED
@@ -55,6 +56,8 @@ class NetworkFiles:
         _replace(container.hostname_path, hostname + "\n")
         _replace(container.hosts_path, self._hosts(container, hostname, linked_hosts))
         _replace(container.resolv_conf_path, conf)
+        for path in (container.hostname_path, container.hosts_path, container.resolv_conf_path):
+            give_to_root(path, self._settings.ids)
         _replace(_mark_path(container), _mark(conf))
         return {
             "/etc/resolv.conf": str(container.resolv_conf_path),
@@ -105,7 +108,10 @@ class NetworkFiles:
         )
         if any(name not in PREDEFINED for name in container.attachments):
             # On a network of the user's names are asked of our own server, which asks the others.
-            conf = replace(conf, nameservers=(EMBEDDED_DNS,), options=(*conf.options, "ndots:0"))
+            # A neighbour's bare name is asked as it is first, unless somebody set what "bare" means.
+            said = any(option.startswith("ndots:") for option in conf.options)
+            options = conf.options if said else (*conf.options, "ndots:0")
+            conf = replace(conf, nameservers=(EMBEDDED_DNS,), options=options)
         return conf.text()
 
 

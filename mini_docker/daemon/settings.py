@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
+
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:
@@ -18,6 +20,7 @@ class DaemonSettings:
         shutdown_timeout: seconds that a container without a stop timeout of its own has, at most, at the daemon's end;
             negative: as long as at any other time.
         labels: ``key=value``, shown by ``info``.
+        ids: who containers' users are on the host, by ``--userns-remap``.
         insecure_registries, registry_mirrors: as the registry's client has them, shown by ``info``.
     """
 
@@ -33,3 +36,4 @@ class DaemonSettings:
     debug: bool = False
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    ids: IdMapping = NO_MAPPING

@@ -18,11 +18,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.drivers.graphdriver.contract import Change, GraphDriver, MountedRoot, StorageOptions
 from mini_docker.errors import Conflict, NotFound
 from mini_docker.graph.image import Image
 from mini_docker.graph.layer import INIT_SUFFIX, driver_layer, init_layer
 from mini_docker.graph.pool import Pool
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +57,15 @@ STUBS = (
 class ContainerLayers:
     """The layers of all containers.
 
-    *Fixed*: the driver. *In memory*: which init layers are known to be whole, and what each container stands on.
-    The latter is part of its layer's name, ``<container id>-on-<init layer>``: no record can disagree with it,
-    none has to be written, and after a restart the driver's own list tells all.
+    *Fixed*: the driver; what owners in containers are on the host.
+    *In memory*: which init layers are known to be whole, and what each container stands on. The latter is part of its
+    layer's name, ``<container id>-on-<init layer>``: no record can disagree with it, none has to be written, and after
+    a restart the driver's own list tells all.
     """
 
-    def __init__(self, driver: GraphDriver) -> None:
+    def __init__(self, driver: GraphDriver, ids: IdMapping = NO_MAPPING) -> None:
         self._driver = driver
+        self._ids = ids
         self._whole: set[str] = set()
         self._making: Pool[None] = Pool()
         self._layers = {name.partition(_ON)[0]: name for name in driver.layers() if _ON in name}
@@ -173,7 +177,7 @@ class ContainerLayers:
         try:
             root = self._driver.open(init)
             try:
-                write_stubs(root.as_path(), STUBS)
+                write_stubs(root.as_path(), STUBS, self._ids)
             finally:
                 self._driver.close(init)
         except BaseException:
@@ -186,7 +190,7 @@ def _init_of(name: str) -> str:
     return name.partition(_ON)[2] + INIT_SUFFIX
 
 
-def write_stubs(root: str, stubs: tuple[Stub, ...]) -> None:
+def write_stubs(root: str, stubs: tuple[Stub, ...], ids: IdMapping = NO_MAPPING) -> None:
     """Put each stub where the image has nothing.
 
     An image is foreign: a folder on the way may be a symlink that would lead out to the host. Such a way is not
@@ -196,14 +200,14 @@ def write_stubs(root: str, stubs: tuple[Stub, ...]) -> None:
     try:
         for stub in stubs:
             try:
-                _write_stub(descriptor, stub)
+                _write_stub(descriptor, stub, ids)
             except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
                 log.debug("stub %s is left to the image: %s", stub.path, error)
     finally:
         os.close(descriptor)
 
 
-def _write_stub(root: int, stub: Stub) -> None:
+def _write_stub(root: int, stub: Stub, ids: IdMapping) -> None:
     folder, _, name = stub.path.rpartition("/")
     # One folder deep at most, so O_NOFOLLOW on it is the whole wall.
     parent = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
@@ -215,5 +219,6 @@ def _write_stub(root: int, stub: Stub) -> None:
         else:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(name, flags, 0o755 if folder == "dev" else 0o644, dir_fd=parent))
+        give_to_root(name, ids, dir_fd=parent)
     finally:
         os.close(parent)

@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -25,10 +26,12 @@ from typing import BinaryIO
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.durable import publish, sync, write_file
 from mini_docker.errors import Conflict, Invalid, NotFound
+from mini_docker.graph.ahead import Ahead, LayerAhead
 from mini_docker.graph.digest import hex_of
 from mini_docker.graph.image import Image
 from mini_docker.graph.layer import Layer
 from mini_docker.graph.layer_store import LayerStore, Lease
+from mini_docker.graph.unpackers import Unpackers
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +47,11 @@ class Graph:
     Opening a graph reads it; `recover` tidies it after a crash.
     """
 
-    def __init__(self, root: Path, driver: GraphDriver) -> None:
+    def __init__(self, root: Path, driver: GraphDriver, unpackers: Unpackers | None = None) -> None:
         self.driver = driver
         self._folder = root / "images"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._layers = LayerStore(root, driver)
+        self._layers = LayerStore(root, driver, unpackers)
         self._lock = threading.Lock()
         self._writers = threading.Lock()
         self._images: dict[str, Image] = {}
@@ -216,11 +219,13 @@ class Graph:
     def add_layer(
         self, parent_chain: str | None, stream: BinaryIO, *, expected_diff_id: str | None = None,
         expected_digest: str | None = None, media_type: str = "", file: Path | None = None,
+        ahead: LayerAhead | None = None,
     ) -> Layer:  # fmt: skip
         """Unpack a layer, compressed or not, on top of a stack; see `LayerStore.add`.
 
         Args:
             file: lies in `scratch` and holds what *stream* reads, if such a file exists: it becomes the blob uncopied.
+            ahead: *stream*, which has a file and a known diff id, is being unpacked from there already.
 
         It is safe from being dropped only while a `lease` lasts, until an image is registered on it.
 
@@ -228,11 +233,23 @@ class Graph:
             NotFound: no such parent.
             Invalid: the stream is corrupt or hostile, or not what was expected. Nothing of it is left.
         """
-        return self._layers.add(parent_chain, stream, expected_diff_id, expected_digest, media_type, file)
+        return self._layers.add(parent_chain, stream, expected_diff_id, expected_digest, media_type, file, ahead)
+
+    def ahead(self, sizes: Sequence[int]) -> AbstractContextManager[Ahead | None]:
+        """To unpack layers side by side before they are added; see `LayerStore.ahead`."""
+        return self._layers.ahead(sizes)
 
     def lease(self) -> AbstractContextManager[Lease]:
         """Keep the layers that are added while the block lasts; see `LayerStore.lease`."""
         return self._layers.lease()
+
+    def count_present(self, stack: Sequence[str]) -> int:
+        """How many layers of a stack are here, counted from the bottom.
+
+        Args:
+            stack: its chain ids, bottom first.
+        """
+        return self._layers.count_present(stack)
 
     def layer(self, chain_id: str) -> Layer:
         """The layer that ends the stack.

@@ -5,8 +5,8 @@
               spool                fingerprint
        (blob and its digest)        (diff id)
 
-Both clerks sit aside, in threads of their own. A layer that comes uncompressed is its own contents: one clerk weighs
-it for both. It knows nothing of who unpacks the tar.
+Both clerks sit aside, in threads of their own, unless they are told to stand in the way. A layer that comes
+uncompressed is its own contents: one clerk weighs it for both. It knows nothing of who unpacks the tar.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect, open_decompressing
-from mini_docker.graph.blob_store import Spool
 from mini_docker.graph.taps import Aside, Tap
+
+
+class BlobSink(Protocol):
+    """What takes a layer's bytes as they come, and tells their digest."""
+
+    def write(self, piece: bytes) -> None:
+        """Take the next bytes."""
+
+    @property
+    def digest(self) -> str:
+        """Of what was written so far."""
 
 
 class Incoming:
@@ -30,7 +40,8 @@ class Incoming:
 
     Args:
         stream: the layer, compressed or not.
-        spool: where its bytes go as they come; None when they lie somewhere already.
+        sink: where its bytes go as they come; None when they lie somewhere already.
+        aside: whether to keep books in threads of their own; else each piece waits for them.
 
     Raises (while reading, and at the block's end):
         Invalid: the stream is corrupt or truncated.
@@ -38,9 +49,10 @@ class Incoming:
 
     tar: BinaryIO
 
-    def __init__(self, stream: BinaryIO, spool: Spool | None) -> None:
+    def __init__(self, stream: BinaryIO, sink: BlobSink | None, *, aside: bool = True) -> None:
         self._stream = stream
-        self._spool = spool
+        self._sink = sink
+        self._in_threads = aside
         self._head = b""
         self._fingerprint: Callable[[], str] = lambda: ""
         self._taps: list[Tap] = []
@@ -48,12 +60,12 @@ class Incoming:
 
     def __enter__(self) -> Incoming:
         raw = self._stream
-        if self._spool is not None:
-            raw = self._tap(raw, self._note_head, self._aside(self._spool.write)).stream()
+        sink = self._sink
+        if sink is not None:
+            raw = self._tap(raw, self._note_head, self._aside(sink.write)).stream()
         tar = self._opened.enter_context(open_decompressing(raw))  # reads the head
-        if self._spool is not None and detect(self._head) is Compression.NONE:
-            spool = self._spool
-            self._fingerprint = lambda: spool.digest
+        if sink is not None and detect(self._head) is Compression.NONE:
+            self._fingerprint = lambda: sink.digest
             self.tar = tar
             return self
         contents = hashlib.sha256()
@@ -65,8 +77,8 @@ class Incoming:
         if len(self._head) < MAGIC_BYTES:
             self._head += piece[: MAGIC_BYTES - len(self._head)]
 
-    def _aside(self, listener: Callable[[bytes], object]) -> Aside:
-        return self._opened.enter_context(Aside(listener))
+    def _aside(self, listener: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        return self._opened.enter_context(Aside(listener)) if self._in_threads else listener
 
     def _tap(self, source: BinaryIO, *listeners: Callable[[bytes], object]) -> Tap:
         self._taps.append(Tap(source, *listeners))

@@ -22,20 +22,23 @@ import logging
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from mini_docker.archive.compression import open_decompressing
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.errors import Invalid, NotFound
+from mini_docker.graph.ahead import Ahead, LayerAhead, cores, is_worthwhile
 from mini_docker.graph.blob_store import BlobStore, Spool
 from mini_docker.graph.digest import expect_digest
 from mini_docker.graph.incoming import Incoming
 from mini_docker.graph.layer import Layer, chain_id
 from mini_docker.graph.layer_records import LayerRecords
 from mini_docker.graph.unpacked_layers import UnpackedLayers
+from mini_docker.graph.unpackers import Unpackers
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +53,17 @@ class Lease:
 class LayerStore:
     """Layers by chain id, counted.
 
-    *Fixed*: ``scratch``, ``blobs``, the records, the unpacked layers.
+    *Fixed*: ``scratch``, ``blobs``, the records, the unpacked layers, the unpackers.
     *Persisted*: records and blobs; everything in memory is derived from them and from the images' `acquire`.
     *Guarded by the lock*, which is never held while anything is unpacked or deleted: the maps below.
     A chain id in ``_busy`` belongs to one thread, which adds or drops it; others wait for the lock's bell.
     """
 
-    def __init__(self, folder: Path, driver: GraphDriver) -> None:
+    def __init__(self, folder: Path, driver: GraphDriver, unpackers: Unpackers | None = None) -> None:
         self.scratch = folder / "tmp"
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._unpacked = UnpackedLayers(driver)
+        self._unpackers = unpackers
         self._records = LayerRecords(folder / "layers", self.scratch)
         self.blobs = BlobStore(folder / "blobs", self.scratch)
         self._lock = threading.Condition()
@@ -85,6 +89,15 @@ class LayerStore:
         if layer is None:
             raise NotFound(f"no such layer: {chain}")
         return layer
+
+    def count_present(self, stack: Sequence[str]) -> int:
+        """How many layers of a stack are here, counted from the bottom.
+
+        Args:
+            stack: its chain ids, bottom first.
+        """
+        with self._lock:
+            return next((depth for depth, chain in enumerate(stack) if chain not in self._layers), len(stack))
 
     def chains(self) -> set[str]:
         """The chain ids of all layers."""
@@ -142,11 +155,13 @@ class LayerStore:
     def add(
         self, parent: str | None, stream: BinaryIO, expected_diff_id: str | None = None,
         expected_digest: str | None = None, media_type: str = "", file: Path | None = None,
+        ahead: LayerAhead | None = None,
     ) -> Layer:  # fmt: skip
         """Unpack a layer on top of *parent*, verifying it while it streams.
 
         Args:
             file: lies in `scratch` and holds what *stream* reads, if such a file exists: it becomes the blob uncopied.
+            ahead: *stream*, which has a file and a known diff id, is being unpacked from there already.
 
         With a known diff id it is one pass; without, the stream is spooled first, because the layer's
         name is only known after its last byte. A layer that is here already is returned unread; one that
@@ -157,12 +172,29 @@ class LayerStore:
             Invalid: the stream is corrupt or hostile, or not what was expected. Nothing of it is left.
         """
         with self._standing_on(parent), self.blobs.spool(file) as spool:
-            if expected_diff_id is not None:
-                return self._add_once(parent, expected_diff_id, stream, spool, spool, expected_digest, media_type)
+            diff_id = expected_diff_id
+            if diff_id is not None:
+                if ahead is not None:
+                    unpack = partial(self._unpacked.stack, parent, diff_id, ahead, spool)
+                else:
+                    unpack = partial(self._unpacked.unpack, parent, diff_id, stream, spool)
+                return self._add_once(parent, diff_id, unpack, spool, expected_digest, media_type)
             with Incoming(stream, spool) as incoming:
                 pass
             with spool.reopen() as again:
-                return self._add_once(parent, incoming.diff_id, again, None, spool, expected_digest, media_type)
+                unpack = partial(self._unpacked.unpack, parent, incoming.diff_id, again, None)
+                return self._add_once(parent, incoming.diff_id, unpack, spool, expected_digest, media_type)
+
+    def ahead(self, sizes: Sequence[int]) -> AbstractContextManager[Ahead | None]:
+        """To unpack layers side by side before they are added; None where that is not possible or not worth while.
+
+        Args:
+            sizes: of the layers to come, in bytes, as they travel.
+        """
+        rebasing = self._unpacked.rebasing
+        if rebasing is None or self._unpackers is None or not is_worthwhile(sizes, cores()):
+            return nullcontext()
+        return Ahead(rebasing, self._unpackers)
 
     @contextmanager
     def _standing_on(self, parent: str | None) -> Iterator[None]:
@@ -177,10 +209,10 @@ class LayerStore:
             self.release(parent)
 
     def _add_once(
-        self, parent: str | None, diff_id: str, stream: BinaryIO, fill: Spool | None, spool: Spool,
+        self, parent: str | None, diff_id: str, unpack: Callable[[], int], spool: Spool,
         expected_digest: str | None, media_type: str,
     ) -> Layer:  # fmt: skip
-        """Unpack *stream*, unless the layer is here; *spool* holds its blob then, *fill* is it when it does not yet."""
+        """Have it unpacked, unless the layer is here; *spool* holds its blob then."""
         chain = chain_id(parent, diff_id)
         with self._lock:
             self._lock.wait_for(lambda: chain not in self._busy)
@@ -190,7 +222,7 @@ class LayerStore:
                 return self._layers[chain]
             self._busy.add(chain)
         try:
-            size = self._unpacked.unpack(parent, diff_id, stream, fill)
+            size = unpack()
             try:
                 expect_digest("layer blob", expected_digest, spool.digest)
                 layer = Layer(chain, diff_id, parent, size, spool.digest, media_type)

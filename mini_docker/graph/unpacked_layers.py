@@ -10,8 +10,9 @@ import logging
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from mini_docker.drivers.graphdriver.contract import GraphDriver
+from mini_docker.drivers.graphdriver.contract import GraphDriver, Rebasing
 from mini_docker.errors import Conflict
+from mini_docker.graph.ahead import LayerAhead
 from mini_docker.graph.blob_store import Spool
 from mini_docker.graph.digest import expect_digest
 from mini_docker.graph.incoming import Incoming
@@ -26,6 +27,11 @@ class UnpackedLayers:
     def __init__(self, driver: GraphDriver) -> None:
         self._driver = driver
 
+    @property
+    def rebasing(self) -> Rebasing | None:
+        """The driver's part that unpacks layers before those below them are here, if it has one."""
+        return self._driver.rebasing
+
     def unpack(self, parent: str | None, diff_id: str, stream: BinaryIO, fill: Spool | None) -> int:
         """Unpack *stream* on top of the stack *parent*; returns the bytes it added.
 
@@ -36,9 +42,7 @@ class UnpackedLayers:
         Raises:
             Invalid: the stream is corrupt, hostile or another layer. Nothing of it is left.
         """
-        name, below = driver_layer(chain_id(parent, diff_id)), None if parent is None else driver_layer(parent)
-        if self._driver.exists(name):  # without a record: left by an addition that failed to clean up
-            self._driver.remove(name)
+        name, below = self._place(parent, diff_id)
         self._driver.create(name, below)
         try:
             with Incoming(stream, fill) as incoming:
@@ -48,6 +52,28 @@ class UnpackedLayers:
             self._driver.remove(name)
             raise
         return size
+
+    def stack(self, parent: str | None, diff_id: str, ahead: LayerAhead, spool: Spool) -> int:
+        """Lay a layer that is, or is being, unpacked on top of the stack *parent*; as `unpack`.
+
+        Args:
+            spool: has the layer's bytes already, and learns their digest.
+        """
+        rebasing = self._driver.rebasing
+        assert rebasing is not None  # who else would have begun?
+        unpacked = ahead.result()
+        expect_digest("layer", diff_id, unpacked.diff_id)
+        spool.note(unpacked.digest)
+        name, below = self._place(parent, diff_id)
+        rebasing.rebase(ahead.loose, name, below, unpacked.implied)
+        return unpacked.content_bytes
+
+    def _place(self, parent: str | None, diff_id: str) -> tuple[str, str | None]:
+        """The driver's ids of a layer to be, whose place is free, and of the one below it."""
+        name = driver_layer(chain_id(parent, diff_id))
+        if self._driver.exists(name):  # without a record: left by an addition that failed to clean up
+            self._driver.remove(name)
+        return name, None if parent is None else driver_layer(parent)
 
     def discard(self, chain: str) -> None:
         """Remove a layer that nothing stands on."""

@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import h11
 
@@ -20,6 +21,9 @@ from mini_docker.http.limits import Limits
 from mini_docker.http.messages import REASONS, Answer, Request, decode_request
 from mini_docker.http.responder import Responder
 from mini_docker.http.wire import RECEIVE_BYTES, Wire
+
+if TYPE_CHECKING:
+    from mini_docker.http.tls import TlsSession
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +43,19 @@ class Connection:
         refusal: words the answers to what is not even a request.
         limits: what the client may take.
         watcher: notices hang-ups while the application works.
+        tls: what everything is wrapped in; None for nothing.
     """
 
     def __init__(
-        self, sock: socket.socket, application: Application, refusal: Refusal, limits: Limits, watcher: HangupWatcher
+        self,
+        sock: socket.socket,
+        application: Application,
+        refusal: Refusal,
+        limits: Limits,
+        watcher: HangupWatcher,
+        tls: TlsSession | None = None,
     ) -> None:
-        self._wire = Wire(sock, limits.header_bytes)
+        self._wire = Wire(sock, limits.header_bytes, tls)
         self._application = application
         self._refusal = refusal
         self._limits = limits
@@ -56,6 +67,8 @@ class Connection:
         """Answer requests until either side has had enough; `close` remains to be called."""
         seconds = self._limits.header_seconds
         try:
+            if not self._shake_hands(seconds):
+                return
             while self._serve_one(seconds):
                 seconds = self._limits.idle_seconds
         except HangUp as error:
@@ -76,6 +89,18 @@ class Connection:
     def close(self) -> None:
         """Give the socket back. The serving thread calls this last."""
         self._wire.close()
+
+    def _shake_hands(self, seconds: float) -> bool:
+        """Agree on TLS, if there is to be any; return whether a request may follow."""
+        try:
+            self._wire.shake_hands(seconds)
+        except TooSlow:
+            return False
+        except OSError as error:
+            log.info("a client and this server do not agree on TLS: %s", error)
+            self._linger()
+            return False
+        return True
 
     def _serve_one(self, idle_seconds: float) -> bool:
         """Read a request and have it answered.

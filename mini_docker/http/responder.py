@@ -1,6 +1,6 @@
 """The responder: how an application answers one request, in one of three ways.
 
-A whole answer (`answer`), one that grows (`start`, `write`, `finish`), or none in HTTP at all: the
+A whole answer (`answer`), one that grows (`start`, `write` or `write_file`, `finish`), or none in HTTP at all: the
 connection is handed over raw (`hijack`). It knows HTTP's framing and nothing of the words in it.
 """
 
@@ -37,9 +37,15 @@ class Responder:
         self._watcher = watcher
         self._last = last
         self._lock = threading.Lock()
+        self._status = 0
         self._started = False
         self._finished = False
         self._hijacked = False
+
+    @property
+    def status(self) -> int:
+        """The status that was sent; 0 as long as none was."""
+        return self._status
 
     @property
     def started(self) -> bool:
@@ -108,6 +114,15 @@ class Responder:
         if data and self._request.method != "HEAD":
             self._wire.send(h11.Data(data=data))
 
+    def write_file(self, descriptor: int, offset: int, count: int) -> None:
+        """Send *count* bytes of the file *descriptor* from *offset* on, as more of the body: see `Wire.send_file`.
+
+        Raises:
+            OSError: the client is gone, or the file ends early.
+        """
+        if count and self._request.method != "HEAD":
+            self._wire.send_file(descriptor, offset, count)
+
     def finish(self) -> None:
         """Say that the answer is whole. An answer left without it is cut off, and the client can tell.
 
@@ -149,6 +164,7 @@ class Responder:
         return status not in _BODILESS and self._request.method != "HEAD"
 
     def _head(self, status: int, headers: Headers) -> h11.Response:
+        self._status = status
         fields = [*headers, ("Date", formatdate(usegmt=True))]
         if self._last:
             fields.append(("Connection", "close"))

@@ -12,7 +12,8 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import h11
 
@@ -21,6 +22,9 @@ from mini_docker.http.hangup import HangupWatcher
 from mini_docker.http.limits import Limits
 from mini_docker.http.listeners import Listener
 from mini_docker.http.messages import REASONS, plain_refusal
+
+if TYPE_CHECKING:
+    from mini_docker.http.tls import TlsSession
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +42,20 @@ class HttpServer:
         application: answers the requests, in many threads at once.
         limits: what clients may take.
         refusal: words the answers to requests that never reach the application.
+        tls: makes each connection's TLS; None for HTTP in the clear.
     """
 
     def __init__(
-        self, application: Application, limits: Limits | None = None, refusal: Refusal = plain_refusal
+        self,
+        application: Application,
+        limits: Limits | None = None,
+        refusal: Refusal = plain_refusal,
+        tls: Callable[[], TlsSession] | None = None,
     ) -> None:
         self._application = application
         self._limits = limits or Limits()
         self._refusal = refusal
+        self._tls = tls
         self._watcher = HangupWatcher()
         self._changed = threading.Condition()
         self._connections: set[Connection] = set()
@@ -121,7 +131,8 @@ class HttpServer:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection = Connection(sock, self._application, self._refusal, self._limits, self._watcher)
+        tls = self._tls() if self._tls else None
+        connection = Connection(sock, self._application, self._refusal, self._limits, self._watcher, tls)
         with self._changed:
             self._connections.add(connection)
         try:
@@ -155,6 +166,8 @@ class HttpServer:
                 pass  # nothing to read yet, or gone: it would have been turned away anyhow
 
     def _compose_full(self) -> bytes:
+        if self._tls is not None:
+            return b""  # words in the clear would be noise to a client that speaks TLS
         answer = self._refusal(503, f"too many connections: the limit is {self._limits.connections}; try again later")
         headers = [*answer.headers, ("Content-Length", str(len(answer.body))), ("Connection", "close")]
         machine = h11.Connection(h11.SERVER)

@@ -7,20 +7,37 @@ flow out while the request's body still flows in.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
-from typing import TypeAlias
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import h11
 
 from mini_docker.http.errors import HangUp, RequestRefused, TooSlow
 
+if TYPE_CHECKING:
+    from mini_docker.http.tls import TlsSession  # OpenSSL is not for those who never speak TLS
+
 RECEIVE_BYTES = 64 * 1024
+_SEAL_BYTES = 256 * 1024
 
 Event: TypeAlias = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 
 _TIMEVAL = struct.Struct("ll")
+
+
+class _FileBody:
+    """Stands for *count* bytes of a file where h11 expects the bytes themselves."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
 
 
 class Wire:
@@ -33,10 +50,12 @@ class Wire:
     Args:
         sock: a connected stream socket in blocking mode; the wire owns it from now on.
         header_bytes: more than this without an end is not a header.
+        tls: what everything is wrapped in; None for nothing.
     """
 
-    def __init__(self, sock: socket.socket, header_bytes: int) -> None:
+    def __init__(self, sock: socket.socket, header_bytes: int, tls: TlsSession | None = None) -> None:
         self._socket = sock
+        self._tls = tls
         self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=header_bytes)
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
@@ -69,6 +88,26 @@ class Wire:
     def holds_bytes(self) -> bool:
         """Whether bytes were received that no event has used up."""
         return bool(self._machine.trailing_data[0])
+
+    def shake_hands(self, seconds: float) -> None:
+        """Agree with the peer on TLS, if this wire has any, before anything else is said.
+
+        Raises:
+            TooSlow: they did not within *seconds*.
+            OSError: there is no agreement (`ssl.SSLError`), or the peer is gone. The wire has no TLS any more.
+        """
+        tls = self._tls
+        if tls is None:
+            return
+        deadline = time.monotonic() + seconds
+        self._tls = None  # until there is agreement, everything goes past it
+        try:
+            while not tls.shake_hands():
+                self.send_raw(tls.answer())
+                tls.feed(self.receive(RECEIVE_BYTES, max(0.0, deadline - time.monotonic())))
+        finally:
+            self.send_raw(tls.answer())  # the last word: that ours is done, or why there is no agreement
+        self._tls = tls
 
     def next_cycle(self) -> None:
         """Make ready for the next request on this connection."""
@@ -111,8 +150,7 @@ class Wire:
         try:
             if self._closed:
                 return b""
-            self._limit_receiving(seconds)
-            return self._socket.recv(size)
+            return self._open(size, seconds) if self._tls else self._receive(size, seconds)
         except BlockingIOError:
             raise TooSlow("the client sent nothing for too long") from None
         except ConnectionError:
@@ -131,6 +169,24 @@ class Wire:
                 data = b"".join(self._machine.send(event) or b"" for event in events)
             self._transmit(data)
 
+    def send_file(self, descriptor: int, offset: int, count: int) -> None:
+        """Send *count* bytes of the file *descriptor* from *offset* on, as more of a body.
+
+        The kernel moves them: they never pass through Python (sendfile(2)). TLS alone must see them.
+
+        Raises:
+            OSError: the peer is gone, or the file ends early.
+        """
+        with self._sending:
+            with self._machine_lock:
+                # h11 frames a body whose bytes it does not see: it asks for their number only, and hands them back.
+                framed = self._machine.send_with_data_passthrough(h11.Data(data=cast(bytes, _FileBody(count)))) or []
+            for piece in framed:
+                if isinstance(piece, _FileBody):
+                    self._transmit_file(descriptor, offset, count)
+                else:
+                    self._transmit(piece)
+
     def send_raw(self, data: bytes) -> None:
         """Send *data* past the state machine.
 
@@ -146,6 +202,9 @@ class Wire:
 
     def end_sending(self) -> None:
         """Tell the peer that no more will come; receiving goes on."""
+        with self._sending, suppress(OSError):
+            if self._tls is not None and not self._closed:
+                self._socket.sendall(self._tls.farewell())
         self._shutdown(socket.SHUT_WR)
 
     def end_receiving(self) -> None:
@@ -163,6 +222,19 @@ class Wire:
             self._closed = True
             self._socket.close()
 
+    def _receive(self, size: int, seconds: float | None) -> bytes:
+        self._limit_receiving(seconds)
+        return self._socket.recv(size)
+
+    def _open(self, size: int, seconds: float | None) -> bytes:
+        """`_receive` until there is a whole record to be opened. A trickle of bytes does not move the deadline."""
+        assert self._tls is not None
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (plain := self._tls.read(size)) is None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self._tls.feed(self._receive(RECEIVE_BYTES, left))
+        return plain
+
     def _limit_receiving(self, seconds: float | None) -> None:
         """Set SO_RCVTIMEO (socket(7)): unlike `settimeout` it leaves the sending direction alone."""
         if seconds != self._timeout:
@@ -174,7 +246,22 @@ class Wire:
     def _transmit(self, data: bytes) -> None:
         if self._closed:
             raise BrokenPipeError("the connection is closed")
-        self._socket.sendall(data)
+        self._socket.sendall(self._tls.seal(data) if self._tls else data)
+
+    def _transmit_file(self, descriptor: int, offset: int, count: int) -> None:
+        if self._closed:
+            raise BrokenPipeError("the connection is closed")
+        end = offset + count
+        while offset < end:
+            if self._tls is None:
+                sent = os.sendfile(self._socket.fileno(), descriptor, offset, end - offset)
+            else:
+                piece = os.pread(descriptor, min(_SEAL_BYTES, end - offset), offset)
+                self._socket.sendall(self._tls.seal(piece))
+                sent = len(piece)
+            if not sent:
+                raise OSError("the file is shorter than was announced")
+            offset += sent
 
     def _shutdown(self, direction: int) -> None:
         with self._closing:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.errors import Invalid
+from mini_docker.linux.id_mapping import IdMap
 
 NAMESPACES = ("pid", "mount", "uts", "ipc", "network", "cgroup", "user", "time")
 
@@ -32,15 +33,6 @@ class Namespace:
 
     kind: str
     path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IdMap:
-    """A range of ids of a user namespace."""
-
-    container_id: int
-    host_id: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +166,9 @@ class ProcessSpec:
         user: ``user[:group]`` by name or number, looked up in the container's own files; empty is root.
         additional_groups: by name or number.
         terminal: whether it gets one; *rows* and *columns* its first size, 0 unknown.
-        keep_capabilities: a user other than root keeps the sets as listed, as the OCI says; else it
-            starts with none but the ambient ones, as Docker has it.
+        keep_capabilities: a user other than root keeps the sets as listed, and has the groups that are listed, as the
+            OCI says; else it starts with none but the ambient ones, and its own group is a supplementary one, too, as
+            Docker has it.
         seccomp: a profile in Docker's JSON form; None runs unconfined.
         oom_score_adj: -1000 to 1000; None leaves it.
         umask: which permission bits new files lack.

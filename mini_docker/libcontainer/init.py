@@ -32,6 +32,7 @@ from mini_docker.linux.kernel import Kernel
 from mini_docker.linux.narrated import narrate_to
 
 NETLINK_ROUTE = 0
+_ALL_IDS = ["0", "0", str(2**32 - 1)]
 
 
 def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
@@ -79,20 +80,17 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     _forget_the_parent(kernel)
     _move_in(kernel, birth.terms)
     _expect(dialogue, Mapped)
-    if birth.spec.has_new("user"):
-        # Until now an overflow user outside; from here root of the new user namespace.
-        kernel.setresgid(0)
-        kernel.setresuid(0)
-    _complete_namespaces(kernel, birth.spec)
+    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(birth.spec), birth.stage)
+    _complete_namespaces(kernel, birth, maker)
     _show_sandbox(birth.spec, dialogue)
-    _settle(kernel, birth, dialogue, stdio, {})
+    _settle(kernel, birth, dialogue, stdio, maker)
 
 
 def _wait_for_name(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue: socket.socket) -> NoReturn:
-    """All that is alike for every container is done before somebody waits for it."""
+    """The same in another order: what is alike for every container is done before somebody waits for it."""
     _forget_the_parent(kernel)
     _expect(dialogue, Mapped)
-    in_stock = rootfs.make_stock(kernel, rootfs_plan.plan(expected))
+    stock = rootfs.make_stock(kernel, rootfs_plan.plan(expected))
     unnamed.rehearse(expected)
     _show_sandbox(expected, dialogue)
     name, descriptors = hear(dialogue)
@@ -101,13 +99,14 @@ def _wait_for_name(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue
     assert isinstance(name, Named)
     birth, stdio = unnamed.read(name, descriptors, join)
     _move_in(kernel, birth.terms)
-    _complete_namespaces(kernel, birth.spec)
-    _settle(kernel, birth, dialogue, stdio, in_stock)
+    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(birth.spec), birth.stage, stock)
+    _complete_namespaces(kernel, birth, maker)
+    _settle(kernel, birth, dialogue, stdio, maker)
 
 
-def _complete_namespaces(kernel: Kernel, spec: ContainerSpec) -> None:
-    """What clone could not do: the namespaces to join and to make here, and what they hold."""
-    plan = namespaces.plan(spec)
+def _complete_namespaces(kernel: Kernel, birth: Birth, maker: rootfs.RootfsMaker) -> None:
+    """What clone could not do: join and make the other namespaces, pick up what lies on the host, be who one is."""
+    spec, plan = birth.spec, namespaces.plan(birth.spec)
     for path, flag in plan.init_joins:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         kernel.setns(descriptor, flag)
@@ -117,6 +116,11 @@ def _complete_namespaces(kernel: Kernel, spec: ContainerSpec) -> None:
     for offset in spec.time_offsets:
         # Before anybody lives in the new time namespace, which this process enters at its exec.
         kernel.write_file("/proc/self/timens_offsets", f"{offset.clock} {offset.seconds} {offset.nanoseconds}")
+    maker.pick_up(birth.root, birth.root_path)
+    if any(namespace.kind == "user" for namespace in spec.namespaces):
+        # Until now the host's root, whom the user namespace knows as nobody; from here on its own.
+        kernel.setresgid(0)
+        kernel.setresuid(0)
     if spec.hostname:
         kernel.sethostname(spec.hostname)
     if spec.domainname:
@@ -124,15 +128,14 @@ def _complete_namespaces(kernel: Kernel, spec: ContainerSpec) -> None:
 
 
 def _settle(
-    kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None, in_stock: rootfs.Stock
+    kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None, maker: rootfs.RootfsMaker
 ) -> NoReturn:
     """From complete namespaces to the command: move into the root file system, and shut the doors behind."""
     spec, process = birth.spec, birth.spec.process
-    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(spec), birth.stage, in_stock)
-    maker.pick_up()
+    maker.make_filesystems()
     if birth.before_pivot is not None:
         birth.before_pivot()
-    maker.pivot(birth.root, birth.root_path)
+    maker.pivot()
     maker.attach()
     for key, value in spec.sysctls.items():
         kernel.write_file("/proc/sys/" + key.replace(".", "/"), value)
@@ -301,6 +304,8 @@ def _enter(cwd: str) -> None:
 
 
 def _may_raise_limits() -> bool:
+    if _text("/proc/self/uid_map").split() != _ALL_IDS:
+        return False  # powers over a user namespace are none over the machine's limits
     for line in _text("/proc/self/status").splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> number("CAP_SYS_RESOURCE") & 1)

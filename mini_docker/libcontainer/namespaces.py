@@ -20,8 +20,10 @@ class NamespacePlan:
         clone_flags: init is born with these new ones.
         parent_joins: (path, flag): the parent enters before it clones and leaves after: a pid or
             time namespace takes only the *children* of who enters it.
-        init_joins: (path, flag): init enters these itself; a user namespace first, for it decides
-            what init may do to the others.
+        init_joins: (path, flag): init enters these itself.
+        midwife_joins: (path, flag): all that are joined when a user namespace is among them, that one first. A
+            namespace belongs to the user namespace that its maker is in. So the new ones must be made from inside,
+            whence nobody comes back: a further process enters, and bears init there.
         init_unshares: flags that init leaves once it is placed: a new cgroup namespace shows the
             group that its maker is in as "/", so on cgroup v1, where clone can't place a child, it
             must be made after the parent moved init.
@@ -31,6 +33,7 @@ class NamespacePlan:
     parent_joins: tuple[tuple[str, int], ...]
     init_joins: tuple[tuple[str, int], ...]
     init_unshares: int
+    midwife_joins: tuple[tuple[str, int], ...] = ()
 
 
 def plan(spec: ContainerSpec) -> NamespacePlan:
@@ -61,4 +64,6 @@ def plan(spec: ContainerSpec) -> NamespacePlan:
         raise Invalid("id maps need a new user namespace")
     if spec.time_offsets and not init_unshares & c.CLONE_NEWTIME:
         raise Invalid("time offsets need a new time namespace")
+    if any(flag == c.CLONE_NEWUSER for _, flag in init_joins):
+        return NamespacePlan(clone_flags, (), (), init_unshares, (*init_joins, *parent_joins))
     return NamespacePlan(clone_flags, tuple(parent_joins), tuple(init_joins), init_unshares)

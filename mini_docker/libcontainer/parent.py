@@ -11,20 +11,26 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer import dialogue, namespaces, unnamed
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.config import ContainerSpec, IdMap, ProcessSpec
+from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.init import run_exec, run_init, run_unnamed
-from mini_docker.libcontainer.streams import give_pipes
+from mini_docker.libcontainer.privileges import grant
+from mini_docker.libcontainer.streams import give_pipes, root_outside
 from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.id_mapping import IdMap
 from mini_docker.linux.kernel import Kernel
 from mini_docker.linux.narrated import narrate_to
+
+_ANSWER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +66,34 @@ class Parent:
         def live(end: socket.socket) -> NoReturn:
             run_init(self._kernel, birth, end, stdio)
 
-        if stdio is not None and birth.spec.has_new("user"):
-            give_pipes(stdio, _root_outside(birth.spec.uid_map), _root_outside(birth.spec.gid_map))
         kernel = narrate_to(self._kernel, birth.terms.narration, "parent")
         keep = (birth.root, birth.gate, *keep, *_kept(birth.terms, stdio))
-        newborn = self._clone(kernel, plan.clone_flags, plan.parent_joins, cgroup, live, keep)
-        return self._map(kernel, newborn, birth.spec if birth.spec.has_new("user") else None)
+        newborn = self._clone(kernel, plan, cgroup, live, keep)
+        with self._burying(newborn):
+            if birth.spec.has_new("user"):
+                kernel.write_file(f"/proc/{newborn.pid}/uid_map", _id_map(birth.spec.uid_map))
+                kernel.write_file(f"/proc/{newborn.pid}/gid_map", _id_map(birth.spec.gid_map))
+            if joinable_flags(birth.spec) & c.CLONE_NEWUSER:
+                if stdio is not None:
+                    give_pipes(stdio, *(root_outside(self._kernel, newborn.pid, kind) for kind in ("uid", "gid")))
+                grant(kernel, newborn.pid, birth.spec.process)
+            _tell_mapped(newborn)
+        return newborn
 
     def bear_unnamed(self, expected: ContainerSpec, join: Join) -> Newborn:
         """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
 
         Args:
-            expected: a container of whose like the next one probably is.
+            expected: a container of whose like the next one probably is (see `unnamed.expectable`).
             join: `CgroupManager.join`, for when it knows whose cgroups are its own.
         """
 
         def live(end: socket.socket) -> NoReturn:
             run_unnamed(self._kernel, expected, join, end)
 
-        flags = namespaces.plan(expected).clone_flags
-        return self._map(self._kernel, self._clone(self._kernel, flags, (), -1, live, ()), None)
+        newborn = self._clone(self._kernel, namespaces.plan(expected), -1, live, ())
+        _tell_mapped(newborn)
+        return newborn
 
     def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
         """Give birth to a further process of a running container."""
@@ -88,29 +102,36 @@ class Parent:
             run_exec(self._kernel, entry, process, end, stdio)
 
         kernel = narrate_to(self._kernel, entry.terms.narration, "parent")
-        joins = ((f"/proc/{entry.pid}/ns/pid", c.CLONE_NEWPID),)
+        plan = namespaces.NamespacePlan(0, ((f"/proc/{entry.pid}/ns/pid", c.CLONE_NEWPID),), (), 0)
         keep = (entry.pidfd, *_kept(entry.terms, stdio))
-        return self._map(kernel, self._clone(kernel, 0, joins, cgroup, live, keep), None)
+        newborn = self._clone(kernel, plan, cgroup, live, keep)
+        with self._burying(newborn):
+            if entry.flags & c.CLONE_NEWUSER:
+                grant(kernel, newborn.pid, process)
+            _tell_mapped(newborn)
+        return newborn
 
     def _clone(
-        self, kernel: Kernel, flags: int, joins: Iterable[tuple[str, int]], cgroup: int,
+        self, kernel: Kernel, plan: namespaces.NamespacePlan, cgroup: int,
         live: Callable[[socket.socket], NoReturn], keep: Iterable[int],
     ) -> Newborn:  # fmt: skip
+        def be_born() -> NoReturn:
+            # Other containers' pipes must not be held open in here while it is parked.
+            _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
+            live(theirs)
+
         ours, theirs = dialogue.pair()
         joined = 0
         try:
-            for path, flag in joins:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    kernel.setns(descriptor, flag)
-                finally:
-                    os.close(descriptor)
+            for path, flag in plan.parent_joins:
+                _enter(kernel, ((path, flag),))
                 joined |= flag
-            pid, pidfd = kernel.clone3(flags, cgroup)
-            if pid == 0:
-                # Other containers' pipes must not be held open in here while it is parked.
-                _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
-                live(theirs)
+            if plan.midwife_joins:
+                pid, pidfd = self._clone_by_midwife(kernel, plan, cgroup, be_born)
+            else:
+                pid, pidfd = kernel.clone3(plan.clone_flags, cgroup)
+                if pid == 0:
+                    be_born()
         except BaseException:
             ours.close()
             raise
@@ -120,16 +141,40 @@ class Parent:
                 kernel.setns(self._own_pid_namespace, c.CLONE_NEWPID)
         return Newborn(pid, pidfd, ours)
 
-    def _map(self, kernel: Kernel, newborn: Newborn, spec: ContainerSpec | None) -> Newborn:
+    def _clone_by_midwife(
+        self, kernel: Kernel, plan: namespaces.NamespacePlan, cgroup: int, be_born: Callable[[], NoReturn]
+    ) -> tuple[int, int]:
+        """Clone from within another user namespace; the newborn is our child all the same (clone(2), CLONE_PARENT)."""
+        heard, said = os.pipe()
+        midwife, midwife_pidfd = kernel.clone3(0, cgroup)
+        if midwife == 0:
+            try:
+                _enter(kernel, plan.midwife_joins)
+                pid, _ = kernel.clone3(plan.clone_flags | c.CLONE_PARENT)
+                if pid == 0:
+                    be_born()
+                os.write(said, str(pid).encode())
+            except BaseException as error:
+                os.write(said, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(said)
+        os.close(midwife_pidfd)
+        with open(heard, "rb") as answer:
+            word = answer.read(_ANSWER_BYTES).decode(errors="replace")
+        os.waitpid(midwife, 0)
+        if not word.isdecimal():
+            raise MiniDockerError(word or "the user namespace could not be entered")
+        return int(word), kernel.pidfd_open(int(word))  # it is ours to reap, so its number is nobody else's
+
+    @contextmanager
+    def _burying(self, newborn: Newborn) -> Iterator[None]:
+        """Bury the newborn if the block fails."""
         try:
-            if spec is not None:
-                kernel.write_file(f"/proc/{newborn.pid}/uid_map", _id_map(spec.uid_map))
-                kernel.write_file(f"/proc/{newborn.pid}/gid_map", _id_map(spec.gid_map))
-            dialogue.say(newborn.dialogue, dialogue.Mapped())
+            yield
         except BaseException:
             bury(self._kernel, newborn)
             raise
-        return newborn
 
 
 def name(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
@@ -191,8 +236,22 @@ def _close_all_but(kernel: Kernel, keep: set[int]) -> None:
     kernel.close_range(first)
 
 
-def _root_outside(maps: tuple[IdMap, ...]) -> int:
-    return next((entry.host_id for entry in maps if entry.container_id == 0), 0)
+def _tell_mapped(newborn: Newborn) -> None:
+    with suppress(BrokenPipeError):  # it has failed already: whoever listens to it hears why
+        dialogue.say(newborn.dialogue, dialogue.Mapped())
+
+
+def _enter(kernel: Kernel, joins: Sequence[tuple[str, int]]) -> None:
+    """Enter namespaces; all are opened first, since the first one entered decides what can be seen afterwards."""
+    opened: list[int] = []
+    try:
+        for path, _ in joins:
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        for descriptor, (_, flag) in zip(opened, joins, strict=True):
+            kernel.setns(descriptor, flag)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _id_map(maps: tuple[IdMap, ...]) -> str:

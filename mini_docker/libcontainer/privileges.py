@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mini_docker.errors import Invalid
@@ -59,8 +60,12 @@ def plan(process: ProcessSpec, identity: Identity, seccomp: bytes) -> PrivilegeP
     sets = process.capabilities
     ambient = tuple(number(name) for name in sets.ambient)
     effective, permitted = mask(sets.effective), mask(sets.permitted)
-    if identity.uid != 0 and not process.keep_capabilities:
-        effective = permitted = mask(sets.ambient)
+    if not process.keep_capabilities:
+        if identity.uid != 0:
+            effective = permitted = mask(sets.ambient)
+        # Else a program that changes its group, as a setgid one does, could lose the group that a file's mode shuts
+        # out, and walk in with "others" (CVE-2022-36109).
+        identity = replace(identity, groups=tuple(dict.fromkeys((identity.gid, *identity.groups))))
     for limit in process.rlimits:
         if limit.kind not in RLIMITS:
             raise Invalid(f"unknown resource limit {limit.kind!r}")
@@ -122,13 +127,26 @@ def drop(kernel: Kernel, plan: PrivilegePlan, last_capability: int) -> None:
             kernel.seccomp(plan.seccomp)
 
 
+def grant(kernel: Kernel, pid: int, process: ProcessSpec) -> None:
+    """Give a newborn in a user namespace what only the host's root can give: higher limits, an OOM score.
+
+    The parent does so; what it cannot give either, the newborn finds missing and warns of.
+    """
+    if process.oom_score_adj is not None:
+        with suppress(SyscallError):
+            kernel.write_file(f"/proc/{pid}/oom_score_adj", str(process.oom_score_adj))
+    for limit in process.rlimits:
+        with suppress(KeyError, ValueError, OSError):
+            resource.prlimit(pid, RLIMITS[limit.kind], (_amount(limit.soft), _amount(limit.hard)))
+
+
 def confine(kernel: Kernel, process: ProcessSpec) -> tuple[str, ...]:
     """Set what goes through /proc/self: label, profile, OOM score. Returns warnings.
 
     The AppArmor profile and SELinux label take hold at the exec.
     """
     warnings: list[str] = []
-    if process.oom_score_adj is not None:
+    if process.oom_score_adj is not None and _oom_score_adj(kernel) != process.oom_score_adj:
         try:
             kernel.write_file("/proc/self/oom_score_adj", str(process.oom_score_adj))
         except SyscallError:
@@ -140,6 +158,13 @@ def confine(kernel: Kernel, process: ProcessSpec) -> tuple[str, ...]:
     if process.selinux_label:
         kernel.write_file("/proc/self/attr/exec", process.selinux_label)
     return tuple(warnings)
+
+
+def _oom_score_adj(kernel: Kernel) -> int | None:
+    try:
+        return int(kernel.read_file("/proc/self/oom_score_adj"))
+    except (SyscallError, OSError, ValueError):
+        return None  # this container has no such file
 
 
 def _amount(value: int) -> int:

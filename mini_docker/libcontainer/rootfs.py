@@ -24,7 +24,7 @@ from collections.abc import Callable
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import Device
 from mini_docker.libcontainer.copy_up import copy_up
-from mini_docker.libcontainer.rootfs_plan import MountStep, NewFilesystem, RootfsPlan
+from mini_docker.libcontainer.rootfs_plan import CopyOfTree, MountStep, NewFilesystem, RootfsPlan
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -32,9 +32,11 @@ from mini_docker.linux.kernel import Kernel
 Stock = dict[NewFilesystem, int]
 """File systems that were made before anybody asked for them, as detached mounts."""
 
-
 VIRTUAL = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue"})
 """Types whose instances come from nowhere: to make one and throw it away changes nothing."""
+
+COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
+"""Empty and read-only: lies over directories that the container shall not see into."""
 
 
 def make_stock(kernel: Kernel, plan: RootfsPlan) -> Stock:
@@ -54,38 +56,57 @@ class RootfsMaker:
         stock: file systems that need not be made any more; what is not used of them is let go.
     """
 
-    def __init__(self, kernel: Kernel, plan: RootfsPlan, stage: str, stock: Stock) -> None:
+    def __init__(self, kernel: Kernel, plan: RootfsPlan, stage: str, stock: Stock | None = None) -> None:
         self._kernel = kernel
         self._plan = plan
-        self._stage = stage
-        self._stock = stock
-        self._picked: list[tuple[MountStep, int]] = []
+        self._stage_path = stage
+        self._stage = self._root = -1
+        self._picked: dict[int, int] = {}
+        self._stock = stock or {}
 
-    def pick_up(self) -> None:
-        """Act one: every mount, detached."""
+    def pick_up(self, root: int, root_path: str) -> None:
+        """Act one, first half: what lies on the host. The root is a detached mount's descriptor, or a path.
+
+        In a user namespace the caller is not its root yet: only whom it was born as may pass through every folder
+        of the host.
+        """
         # A volume that shares its mounts with the host is copied while it still is the host's peer.
-        steps = self._plan.mounts
-        early = {index: self._detached(step) for index, step in enumerate(steps) if step.shared}
+        self._detach(lambda step: isinstance(step.what, CopyOfTree) and step.shared)
         if self._plan.own_namespace:
             # What the container mounts must never show on the host; what the host mounts may
             # still arrive in volumes that ask for it (slave). Were "/" still shared, pivot_root
             # would answer EINVAL.
             self._kernel.mount("", "/", flags=c.MS_SLAVE | c.MS_REC)
-        for index, step in enumerate(steps):
-            self._picked.append((step, early[index] if step.shared else self._detached(step)))
-
-    def pivot(self, root: int, root_path: str) -> None:
-        """Act two: enter the root, given as a detached mount's descriptor or as a path."""
-        kernel = self._kernel
+        self._detach(lambda step: isinstance(step.what, CopyOfTree) and not step.shared)
+        self._stage = os.open(self._stage_path, c.O_PATH | os.O_CLOEXEC)
         if not self._plan.own_namespace:
-            os.chdir(root_path or root)
+            self._root = os.open(root_path, c.O_PATH | os.O_CLOEXEC) if root < 0 else root
+        elif root < 0:
+            self._root = self._kernel.open_tree(c.AT_FDCWD, root_path, c.OPEN_TREE_CLONE | c.AT_RECURSIVE)
+        else:
+            self._root = _own_copy(self._kernel, root)
+
+    def make_filesystems(self) -> None:
+        """Act one, second half: the container's own file systems, which belong to whoever makes them.
+
+        The host's /proc is in sight still: the kernel shows a new one only to who sees one already.
+        """
+        self._detach(lambda step: isinstance(step.what, NewFilesystem))
+
+    def _detach(self, wanted: Callable[[MountStep], bool]) -> None:
+        for index, step in enumerate(self._plan.mounts):
+            if wanted(step):
+                self._picked[index] = self._detached(step)
+
+    def pivot(self) -> None:
+        """Act two: enter the root."""
+        kernel, root = self._kernel, self._root
+        if not self._plan.own_namespace:
+            os.fchdir(root)
             kernel.chroot(".")
             return
-        if root < 0:
-            root = kernel.open_tree(c.AT_FDCWD, root_path, c.OPEN_TREE_CLONE | c.AT_RECURSIVE)
-        else:
-            root = _own_copy(kernel, root)
-        kernel.move_mount(root, c.AT_FDCWD, self._stage)
+        kernel.move_mount(root, self._stage, "")
+        os.close(self._stage)
         os.fchdir(root)
         kernel.mount("", ".", flags=c.MS_PRIVATE)
         # "." twice stacks the old root right above the new one; so the next umount of "." takes
@@ -98,7 +119,8 @@ class RootfsMaker:
 
     def attach(self) -> None:
         """Act three: every detached mount in its place, and the nodes of /dev."""
-        for step, descriptor in self._picked:
+        for index, step in enumerate(self._plan.mounts):
+            descriptor = self._picked[index]
             is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
             make_mount_point(step.target, is_directory)
             if isinstance(step.what, NewFilesystem) and step.what.copy_up:
@@ -193,10 +215,6 @@ def _own_copy(kernel: Kernel, root: int) -> int:
         if error.errno != errno.EINVAL:
             raise
         return root
-
-
-COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
-"""Empty and read-only: lies over directories that the container shall not see into."""
 
 
 def new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:

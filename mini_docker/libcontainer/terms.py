@@ -45,7 +45,7 @@ class Birth:
     Attributes:
         spec: what the container is.
         root: descriptor of its root mount, or -1; then *root_path* says where it lies on the host.
-        stage: an existing directory of the host, for the pivot; root of a user namespace must get there, too.
+        stage: an existing directory of the host, for the pivot.
         gate: descriptor of a listening socket, or -1. A parked init turns to it, away from the parent that bore it:
             who connects is its parent from then on, and may come much later.
         before_pivot: called with all namespaces made and the host's files still in sight.

@@ -23,14 +23,14 @@ from mini_docker.libcontainer.terms import Birth, Join, Stdio, Terms
 def expectable(birth: Birth, expected: ContainerSpec) -> bool:
     """Whether *birth* can be that of an init that was born for *expected*.
 
-    It can if both are born with the same namespaces, into nobody else's pid namespace, with no id maps to wait for, and
-    if nobody listens to how it is born.
+    It can if both are born with the same namespaces, into nobody else's pid namespace, without a user namespace,
+    and if nobody listens to how it is born.
     """
     plan = namespaces.plan(birth.spec)
     return (
         plan.clone_flags == namespaces.plan(expected).clone_flags
         and not plan.parent_joins
-        and not birth.spec.has_new("user")
+        and not any(namespace.kind == "user" for namespace in birth.spec.namespaces)
         and birth.terms.narration < 0
         and birth.gate < 0
     )

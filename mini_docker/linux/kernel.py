@@ -272,10 +272,11 @@ class LinuxKernel:
     def clone3(self, flags: int, cgroup: int = -1) -> tuple[int, int]:
         pidfd = ctypes.c_int(-1)
         into_cgroup = c.CLONE_INTO_CGROUP if cgroup >= 0 else 0
+        exit_signal = 0 if flags & c.CLONE_PARENT else signal.SIGCHLD  # a sibling has its sibling's
         # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size,
         # tls, set_tid, set_tid_size, cgroup. Without a stack the child goes on as after fork.
         arguments = struct.pack(
-            "11Q", flags | c.CLONE_PIDFD | into_cgroup, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0,
+            "11Q", flags | c.CLONE_PIDFD | into_cgroup, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0,
             max(cgroup, 0),
         )  # fmt: skip
         pid = self._call("clone3", arguments, ctypes.c_size_t(len(arguments)), shown=(flags, cgroup))

@@ -5,6 +5,7 @@
         ▼
     POST uploads?mount&from ─ 201 ──────────────▶ taken over from another repository
         │ 202, Location
+        ├─ a small one: PUT ?digest, bytes ─ 201 ▶ all at once; the registry verified it
         ▼
     PATCH bytes ◀─ broke off: GET Location says how far it came; if it doesn't, start again with POST
         ▼
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mini_docker.registry.transport import Response
 
 PIECE_BYTES = 256 * 1024
+SMALL_BYTES = 64 * 1024
+"""A blob of this size or less, a config most of all, is not worth a request more and the bookkeeping to resume it."""
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
@@ -107,9 +110,11 @@ class _Upload:
         answer = self._begin({"mount": self._blob.digest, "from": mount_from} if mount_from else {})
         if answer.status == 201:
             return Outcome.MOUNTED
-        location = self._send(self._location(answer))
-        closing = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': self._blob.digest})}"
-        self._conversation.request("PUT", closing, accepted=(201, 204)).read_small()
+        if self._blob.size <= SMALL_BYTES:
+            self._send_whole(self._location(answer))
+        else:
+            closing = self._closing(self._send(self._location(answer)))
+            self._conversation.request("PUT", closing, accepted=(201, 204)).read_small()
         return Outcome.PUSHED
 
     def _begin(self, query: dict[str, str]) -> Response:
@@ -126,23 +131,48 @@ class _Upload:
             raise
         return True
 
+    def _closing(self, location: str) -> str:
+        return f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': self._blob.digest})}"
+
+    def _send_whole(self, location: str) -> None:
+        """Send all bytes in the request that closes the upload."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(self._blob.size)}
+        failures = 0
+        while True:
+            try:
+                self._conversation.request(
+                    "PUT", self._closing(location), headers, lambda: self._pieces(0), repeatable=False,
+                    accepted=(201, 204),
+                ).read_small()  # fmt: skip
+                return
+            except MiniDockerError as error:
+                failures += 1
+                self._pause(error, failures)
+                if self._exists():
+                    return  # it had arrived: only the answer was lost
+                location = self._location(self._begin({}))
+
     def _send(self, location: str) -> str:
         """Send all bytes; returns where the upload goes on."""
         offset = failures = 0
-        retries = self._session.retries
         while True:
             try:
                 answer = self._patch(location, offset)
                 return self._location(answer)
             except MiniDockerError as error:
-                passing = isinstance(error, Unreachable) or (isinstance(error, RegistryError) and error.worth_retrying)
                 failures += 1
-                if not passing or failures >= retries.attempts:
-                    raise
-                self._session.cancellation.sleep(retries.pause(failures))
+                self._pause(error, failures)
                 location, reached = self._resume(location)
                 failures = 1 if reached > offset else failures
                 offset = reached
+
+    def _pause(self, error: MiniDockerError, failures: int) -> None:
+        """Wait before the next try; the error goes on when there is none."""
+        passing = isinstance(error, Unreachable) or (isinstance(error, RegistryError) and error.worth_retrying)
+        retries = self._session.retries
+        if not passing or failures >= retries.attempts:
+            raise error
+        self._session.cancellation.sleep(retries.pause(failures))
 
     def _patch(self, location: str, offset: int) -> Response:
         size = self._blob.size

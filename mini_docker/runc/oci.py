@@ -20,7 +20,6 @@ from mini_docker.libcontainer.config import (
     Capabilities,
     ContainerSpec,
     Device,
-    IdMap,
     Mount,
     Namespace,
     ProcessSpec,
@@ -28,6 +27,7 @@ from mini_docker.libcontainer.config import (
     TimeOffset,
 )
 from mini_docker.libcontainer.mount_options import PROPAGATION, is_bind
+from mini_docker.linux.id_mapping import IdMap
 from mini_docker.runc.hooks import Hooks, decode_hooks
 from mini_docker.runc.json_node import Node
 from mini_docker.runc.oci_resources import decode_resources

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.libcontainer.cgroups.oom import OomWatch
-from mini_docker.libcontainer.config import ContainerSpec
 from mini_docker.supervisor.connection import Connection
 from mini_docker.supervisor.loop import HANGUP, Loop
 from mini_docker.supervisor.process import HeldProcess, Stage
@@ -19,9 +18,13 @@ from mini_docker.supervisor.process import HeldProcess, Stage
 
 @dataclass(slots=True)
 class HeldContainer:
-    """*Fixed*: ``id``, ``spec``, ``init``, ``root``; the rest is the loop's alone to change.
+    """*Fixed*: ``id``, ``cgroup``, ``namespaces``, ``init``, ``root``; the rest is the loop's alone to change.
+
+    Of its spec it keeps what is asked for again: a start's fork copies whatever the supervisor has in memory.
 
     Attributes:
+        cgroup: the path of its cgroups.
+        namespaces: those that set it apart from the host, as setns(2)'s flags: a further process joins them.
         root: descriptor of the root mount, ours; -1 when it lies at a host path. It is kept until
             the container is deleted: for the next daemon, and because the last close of an
             overlay may have to wait for the disk, which nobody should feel at an exit.
@@ -30,7 +33,8 @@ class HeldContainer:
     """
 
     id: str
-    spec: ContainerSpec
+    cgroup: str
+    namespaces: int
     init: HeldProcess
     root: int
     execs: dict[str, HeldProcess] = field(default_factory=dict)
@@ -66,7 +70,7 @@ class HeldContainer:
             "exited": ending_event(self, "") if ending else None,
             "root": self.root >= 0,
             "executions": {id_: process.pid for id_, process in self.execs.items() if process.ending is None},
-            "cgroup": self.spec.cgroup,
+            "cgroup": self.cgroup,
         }
 
     def release(self) -> None:
@@ -86,7 +90,7 @@ def ending_event(container: HeldContainer, execution: str) -> dict[str, Any]:
     assert process.ending is not None
     return {
         "event": "exited", "container": container.id, "execution": execution, "exit_code": process.ending.exit_code,
-        "finished": process.ending.finished, "oom_killed": container.oom_killed, "cgroup": container.spec.cgroup,
+        "finished": process.ending.finished, "oom_killed": container.oom_killed, "cgroup": container.cgroup,
     }  # fmt: skip
 
 

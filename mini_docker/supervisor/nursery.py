@@ -75,10 +75,10 @@ class Nursery:
         self._waiting = None
         return waiting.newborn
 
-    def expect(self, spec: ContainerSpec) -> None:
+    def expect_like(self, birth: Birth) -> None:
         """Such a container was asked for: another one may be."""
-        if self._useful:
-            self._expected = spec
+        if self._useful and expectable(birth, birth.spec):
+            self._expected = birth.spec
             self._fill_after(FILL_AFTER_SECONDS)
 
     def quiet(self) -> None:

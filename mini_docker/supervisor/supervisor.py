@@ -154,13 +154,13 @@ class Supervisor:
             if narration >= 0:
                 os.close(narration)  # init has its own by now; at its exec the listener hears the end
         self._containers[id_] = container
-        self._nursery.expect(spec)
+        self._nursery.expect_like(birth)
         if spec.resources.memory_bytes > 0:
             self._watch_oom(container)
 
     def _watch_oom(self, container: HeldContainer) -> None:
         """Tell the daemon when the kernel kills for want of memory, which need not end the container."""
-        watch = self._cgroups.watch_oom(container.spec.cgroup)
+        watch = self._cgroups.watch_oom(container.cgroup)
         if watch is None:
             return
 
@@ -207,7 +207,7 @@ class Supervisor:
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
         init = self._bear(spec.process, stdio, stdio_wish["open_stdin"], bear)
-        return HeldContainer(id_, spec, init, birth.root)
+        return HeldContainer(id_, spec.cgroup, joinable_flags(spec), init, birth.root)
 
     def _bear(
         self, process: ProcessSpec, stdio: ProcessStdio, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]
@@ -250,7 +250,7 @@ class Supervisor:
         stdio_wish = request["stdio"]
         stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
         terms = Terms(_program(request), self._last_capability, keyring=_keyring(container.id))
-        entry = Entry(container.init.pid, container.init.pidfd, joinable_flags(container.spec), terms)
+        entry = Entry(container.init.pid, container.init.pidfd, container.namespaces, terms)
         failed = False
 
         def executed(outcome: Outcome) -> None:
@@ -267,7 +267,7 @@ class Supervisor:
         def bear(streams: Stdio | None) -> HeldProcess:
             newborn = born_into(
                 self._cgroups,
-                container.spec.cgroup,
+                container.cgroup,
                 terms,
                 lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
             )
@@ -351,7 +351,7 @@ class Supervisor:
         container = self._containers.get(id_)
         if container is None:
             return
-        oom_killed = self._cgroups.oom_kill_count(container.spec.cgroup) > 0
+        oom_killed = self._cgroups.oom_kill_count(container.cgroup) > 0
         self._stop_watching_oom(container)
         event = container.ended(oom_killed)
         self._endings.note(id_, event)

@@ -264,7 +264,7 @@ def test_whiteouts_become_an_overlays_marks() -> None:
             assert os.getxattr(tree / opaque, OVERLAY_OPAQUE) == b"y"
         assert OVERLAY_OPAQUE not in os.listxattr(tree / "d")
         assert (tree / "file").is_file()
-    assert implied == [b"d", b"o"]
+    assert implied == [b"d", b"o", b""]
 
 
 @pytest.mark.root

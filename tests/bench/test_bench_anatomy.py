@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+
 import pytest
 
 from bench.anatomy.report import job_stages
 from bench.anatomy.stages import rows, stages_of
 from bench.anatomy.timed_kernel import Call, CallLog, TimedKernel
 from bench.bundle import config, seccomp
-from bench.processes import resident_bytes
+from bench.processes import forget_peak, peak_bytes, resident_bytes
 from mini_docker.linux.recording import RecordingKernel
 
 
@@ -117,3 +120,15 @@ def test_resident_memory_is_read_from_its_line() -> None:
     assert resident_bytes("5581-7ffe ---p 00000000 00:00 0 [rollup]\nRss:    1024 kB\nPss:  12 kB\n") == 1 << 20
     with pytest.raises(ValueError, match="Rss"):
         resident_bytes("")
+
+
+def test_a_peak_is_remembered_until_it_is_forgotten() -> None:
+    """The kernel keeps the most that was ever resident; a bench asks it to begin anew before each sample."""
+    forget_peak(os.getpid())
+    before = peak_bytes(os.getpid())
+    with mmap.mmap(-1, 64 << 20) as memory:
+        for page in range(0, len(memory), mmap.PAGESIZE):
+            memory[page] = 1
+    assert peak_bytes(os.getpid()) >= before + (60 << 20)
+    forget_peak(os.getpid())
+    assert peak_bytes(os.getpid()) < before + (30 << 20)

@@ -466,7 +466,7 @@ class FakeHouse:
         self.daemon.install()
         self.engine.register("allocate_interface", AllocateInterface(networks))
         self.engine.register("release_interface", ReleaseInterface(networks))
-        self.engine.register("allocate_port", AllocatePort(networks))
+        self.engine.register("allocate_port", AllocatePort(networks, self.containers))
         self.engine.register("link", Link(self.network_driver))
         self.daemon.restore()
 

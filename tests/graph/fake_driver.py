@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mini_docker.drivers.availability import AVAILABLE, Availability
-from mini_docker.drivers.graphdriver.contract import Change, ChangeKind, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.contract import Change, ChangeKind, MountedRoot, Rebasing, StorageOptions
 from mini_docker.errors import Conflict, Invalid, NotFound, Unsupported
 
 
@@ -27,6 +27,7 @@ class FakeDriver:
     """Layers as ``<root>/<id>/{parent,root/}``: the root folder is a whole copy, as vfs has it."""
 
     name = "fake"
+    rebasing: Rebasing | None = None
 
     def __init__(self, root: Path) -> None:
         self.root = root

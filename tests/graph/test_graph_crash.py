@@ -29,6 +29,7 @@ from mini_docker.graph.layer import driver_layer, init_layer
 from mini_docker.graph.tag_store import TagStore
 from tests.graph.fake_driver import FakeDriver
 from tests.graph.layer_tars import add_image, config_for, memory_folder, squeezed, stream, tar
+from tests.graph.rebasing_driver import Homemade, RebasingFakeDriver, always_side_by_side
 
 A, B = tar({"a": "a"}), tar({"b": "b"})
 OPERATIONS = ("open", "os.", "shutil.", "tempfile.")
@@ -40,10 +41,18 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def store(root: Path) -> Graph:
-    driver = FakeDriver(root / "fake")
-    driver.cleanup()
-    graph = Graph(root / "graph", driver)
+def opened(root: Path, side_by_side: bool = False) -> Graph:
+    """The store as it lies there."""
+    if side_by_side:
+        return Graph(root / "graph", RebasingFakeDriver(root / "fake"), Homemade())
+    return Graph(root / "graph", FakeDriver(root / "fake"))
+
+
+def store(root: Path, side_by_side: bool = False) -> Graph:
+    """The store as a daemon opens it at its start."""
+    graph = opened(root, side_by_side)
+    assert isinstance(graph.driver, FakeDriver)
+    graph.driver.cleanup()
     graph.recover()
     return graph
 
@@ -110,20 +119,20 @@ def check_whole(graph: Graph, root: Path) -> None:
 
 
 def enumerate_crashes(
-    folder: Path, prepare: Callable[[Graph], object], work: Callable[[Graph], object]
+    folder: Path, prepare: Callable[[Graph], object], work: Callable[[Graph], object], side_by_side: bool = False
 ) -> list[set[str]]:
     """Which images there were after each crash; the last entry is that of the run that got through."""
     seen = []
     for number in range(1, 1000):
         root = folder / str(number)
-        prepare(store(root))
-        graph = Graph(root / "graph", FakeDriver(root / "fake"))
+        prepare(store(root, side_by_side))
+        graph = opened(root, side_by_side)
         died = killed(lambda graph=graph: work(graph), number)  # type: ignore[misc]
-        after = store(root)
+        after = store(root, side_by_side)
         check_whole(after, root)
         seen.append({image.id for image in after.images()})
         work_again(after, work)  # a second try finds nothing in its way
-        check_whole(store(root), root)
+        check_whole(store(root, side_by_side), root)
         if not died:
             return seen
     raise AssertionError("the work never got through")
@@ -190,6 +199,19 @@ def test_loading(folder: Path) -> None:
     save(other, [ArchivedImage(add_image(other, [A]))], out)
     seen = enumerate_crashes(folder, lambda graph: None, lambda graph: load(graph, stream(out.getvalue())))
     assert seen == sorted(seen, key=len) and seen[0] == set() and seen[-1] == {image_id([A])}
+
+
+def test_loading_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers lie half unpacked beside each other when the kill comes: none of them is visible, and none stays."""
+    always_side_by_side(monkeypatch)
+    other = store(folder / "other")
+    out = io.BytesIO()
+    save(other, [ArchivedImage(add_image(other, [A, B]))], out)
+    seen = enumerate_crashes(
+        folder, lambda graph: None, lambda graph: load(graph, stream(out.getvalue())), side_by_side=True
+    )
+    assert len(seen) > 60
+    assert all(images in (set(), {image_id([A, B])}) for images in seen) and seen[-1] == {image_id([A, B])}
 
 
 def test_tags(folder: Path) -> None:

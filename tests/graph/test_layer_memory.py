@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 LIMIT_BYTES = 64 << 20
@@ -59,6 +61,45 @@ layer = graph.add_layer(None, Layer())
 assert layer.size == SIZE_BYTES, layer
 print(peak() - idle)
 """
+
+
+CHILD_WORK = """
+import os, resource, sys
+
+from mini_docker.graph.unpacking import UnpackOrder, carry_out
+from mini_docker.linux.kernel import LinuxKernel
+from tests.graph.rebasing_driver import OURS
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+idle = peak()
+done = carry_out(UnpackOrder(ids=OURS), 0, os.open(sys.argv[1], os.O_RDONLY), LinuxKernel())
+assert done.content_bytes == 256 << 20, done
+print(peak() - idle)
+"""
+
+
+def test_a_process_that_unpacks_ahead_takes_little_memory(tmp_path: Path) -> None:
+    """Several layers are unpacked at once: what each of their processes takes beside what they share is small."""
+    packed, header = tmp_path / "layer", tarfile.TarInfo("big")
+    header.size = 256 << 20
+    with gzip.open(packed, "wb", compresslevel=1) as file:
+        file.write(header.tobuf())
+        for _ in range(256):
+            file.write(bytes(1 << 20))
+        file.write(bytes(1024))
+    (tmp_path / "tree").mkdir()
+    with open(packed, "rb") as source:
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD_WORK, str(tmp_path / "tree")], stdin=source, capture_output=True, text=True,
+            timeout=100, check=False, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+    (tmp_path / "tree/big").unlink()
+    assert done.returncode == 0, done.stderr
+    grown = int(done.stdout)
+    assert grown < LIMIT_BYTES // 4, f"{grown >> 20} MB"
 
 
 def test_a_layer_of_two_gigabytes_takes_little_memory(tmp_path: Path) -> None:

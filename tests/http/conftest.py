@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,9 +18,9 @@ def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
     """Builds a House; all are closed after the test, which also proves that each can be."""
     houses: list[House] = []
 
-    def make(application: Application = echo, **limits: float) -> House:
+    def make(application: Application = echo, tls: ssl.SSLContext | None = None, **limits: float) -> House:
         granted = Limits(**({"linger_seconds": 0.2} | limits))  # type: ignore[arg-type]
-        houses.append(House(tmp_path / f"{len(houses)}.sock", application, granted))
+        houses.append(House(tmp_path / f"{len(houses)}.sock", application, granted, tls=tls))
         return houses[-1]
 
     yield make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from pathlib import Path
 
@@ -14,14 +15,22 @@ from mini_docker.http.listeners import listen
 from mini_docker.http.messages import Answer, Request
 from mini_docker.http.responder import Responder
 from mini_docker.http.server import HttpServer
+from mini_docker.http.tls import TlsSession
 
 
 class House:
     """A server on a unix socket, running in threads of the test."""
 
-    def __init__(self, path: Path, application: Application, limits: Limits, grace_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        application: Application,
+        limits: Limits,
+        grace_seconds: float = 2.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.path = path
-        self.server = HttpServer(application, limits)
+        self.server = HttpServer(application, limits, tls=(lambda: TlsSession(tls)) if tls else None)
         self.listeners = listen([f"unix://{path}"])
         self.thread = threading.Thread(target=self.server.serve, args=(self.listeners, grace_seconds))
         self.thread.start()

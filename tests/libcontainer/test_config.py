@@ -12,7 +12,6 @@ from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import (
     ContainerSpec,
     Device,
-    IdMap,
     Mount,
     Namespace,
     ProcessSpec,
@@ -21,6 +20,7 @@ from mini_docker.libcontainer.config import (
     from_json,
     to_json,
 )
+from mini_docker.linux.id_mapping import IdMap
 
 text = st.text(max_size=12)
 specs = st.builds(

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer import namespaces
-from mini_docker.libcontainer.config import NAMESPACES, ContainerSpec, IdMap, Namespace, ProcessSpec
+from mini_docker.libcontainer.config import NAMESPACES, ContainerSpec, Namespace, ProcessSpec
 from mini_docker.linux import constants as c
+from mini_docker.linux.id_mapping import IdMap
 
 kinds = st.lists(st.sampled_from(NAMESPACES), unique=True)
 
@@ -25,7 +26,7 @@ def test_every_namespace_is_dealt_with_exactly_once(chosen: list[str], data: st.
     plan = namespaces.plan(spec(*wishes))
     done = [flag for flag in c.NAMESPACE_FLAGS.values() if plan.clone_flags & flag]
     done += [flag for flag in c.NAMESPACE_FLAGS.values() if plan.init_unshares & flag]
-    done += [flag for _, flag in (*plan.parent_joins, *plan.init_joins)]
+    done += [flag for _, flag in (*plan.parent_joins, *plan.init_joins, *plan.midwife_joins)]
     assert sorted(done) == sorted(c.NAMESPACE_FLAGS[kind] for kind in chosen)
 
 
@@ -38,10 +39,13 @@ def test_a_joined_pid_namespace_is_the_parents_to_enter(chosen: list[str]) -> No
 
 
 @given(kinds)
-def test_the_user_namespace_is_entered_first(chosen: list[str]) -> None:
-    """It decides what init may do to all others (user_namespaces(7))."""
-    joins = namespaces.plan(spec(*(Namespace(kind, "/x") for kind in chosen))).init_joins
-    assert all(flag != c.CLONE_NEWUSER for _, flag in joins[1:])
+def test_a_joined_user_namespace_is_entered_first_and_by_a_midwife(chosen: list[str]) -> None:
+    """It decides what may be done to all others (user_namespaces(7)), and nobody who entered it comes back."""
+    plan = namespaces.plan(spec(*(Namespace(kind, "/x") for kind in chosen)))
+    assert bool(plan.midwife_joins) == ("user" in chosen)
+    if plan.midwife_joins:
+        assert plan.midwife_joins[0][1] == c.CLONE_NEWUSER
+        assert plan.parent_joins == plan.init_joins == ()
 
 
 def test_a_new_cgroup_namespace_waits_until_init_is_placed() -> None:

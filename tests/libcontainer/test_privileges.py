@@ -67,6 +67,29 @@ def test_another_user_starts_without_capabilities() -> None:
     assert ("capset", (0b100001, 0b100001, 0)) in calls(USER, keep_capabilities=True)
 
 
+def test_ones_own_group_cannot_be_lost() -> None:
+    """It is a supplementary one, too, where Docker's users are meant; the OCI's list stands as it is."""
+    groups = {name: args for name, args in calls(USER) if name in ("setgroups", "setresgid")}
+    assert groups["setgroups"][0][0] == groups["setresgid"][0] == USER.gid
+    assert dict(calls(USER, keep_capabilities=True))["setgroups"] == (USER.groups,)
+
+
+def test_the_parent_gives_what_only_the_hosts_root_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a newborn in a user namespace, whose root has no say over the machine's limits; no power, no complaint yet."""
+    asked: list[tuple[int, ...]] = []
+
+    def prlimit(pid: int, number: int, limits: tuple[int, int]) -> None:
+        asked.append((pid, number, *limits))
+        raise PermissionError
+
+    monkeypatch.setattr(privileges.resource, "prlimit", prlimit)
+    kernel = RecordingKernel(failures={"write_file": 13})
+    wished = process(oom_score_adj=-5, rlimits=(Rlimit("RLIMIT_NOFILE", 10, 20), Rlimit("RLIMIT_NONE", 1, 1)))
+    privileges.grant(kernel.door(), 7, wished)
+    assert ("write_file", ("/proc/7/oom_score_adj", "-5")) in kernel.calls
+    assert asked == [(7, privileges.RLIMITS["RLIMIT_NOFILE"], 10, 20)]
+
+
 def test_limits_beyond_the_machine_are_cut_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some machines withhold CAP_SYS_RESOURCE even from root: degrade, and say so."""
     monkeypatch.setattr(privileges.resource, "getrlimit", lambda _: (512, 1024))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,7 +109,7 @@ def test_devices_are_made_only_in_a_dev_of_the_containers_own() -> None:
     assert rootfs_plan.plan(spec(devices=(elsewhere,), namespaces=())).devices == ()
 
 
-def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The security of it: by the time a path of the container is followed, the host is gone."""
     for name in ("fchdir", "chdir", "close"):
         monkeypatch.setattr(rootfs.os, name, lambda *args: None)
@@ -115,9 +117,10 @@ def test_everything_is_picked_up_before_the_pivot(monkeypatch: pytest.MonkeyPatc
     plan = rootfs_plan.plan(
         spec(Mount("/proc", "proc", "proc"), Mount("/v", "bind", "/host/v", ("rbind", "ro")), masked_paths=())
     )
-    maker = rootfs.RootfsMaker(kernel.door(), plan, "/run/stage", {})
-    maker.pick_up()
-    maker.pivot(7, "")
+    maker = rootfs.RootfsMaker(kernel.door(), plan, str(tmp_path))
+    maker.pick_up(7, "")
+    maker.make_filesystems()
+    maker.pivot()
     names = kernel.names()
     assert names[0] == "mount"  # propagation is cut before anything else
     last_pick = max(index for index, name in enumerate(names) if name in ("fsmount", "mount_setattr"))
@@ -150,13 +153,13 @@ def test_the_later_word_wins(words: tuple[str, ...], wanted: tuple[int, int]) ->
     assert what.changes.for_setattr() == wanted
 
 
-def test_a_shared_volume_is_picked_up_before_the_tie_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_volume_is_picked_up_before_the_tie_is_cut(tmp_path: Path) -> None:
     """A copy made later would be a slave: what the container mounts in it would not show on the host."""
     kernel = RecordingKernel()
     steps = (Mount("/v", "bind", "/host/v", ("rbind", "rshared")), Mount("/w", "bind", "/host/w", ("rbind",)))
-    rootfs.RootfsMaker(kernel.door(), rootfs_plan.plan(spec(*steps)), "/run/stage", {}).pick_up()
+    rootfs.RootfsMaker(kernel.door(), rootfs_plan.plan(spec(*steps)), str(tmp_path)).pick_up(7, "")
     paths = [call[1][1] for call in kernel.calls if call[0] in ("open_tree", "mount")]
-    assert paths == ["/host/v", "/", "/host/w"]
+    assert paths == ["/host/v", "/", "/host/w", ""]
 
 
 def test_in_a_user_namespace_devices_are_shown_not_made() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from mini_docker.drivers.execdriver.native import NativeDriver
+from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.capabilities import all_capabilities
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.config import Capabilities, IdMap, Mount, Namespace
+from mini_docker.libcontainer.config import Capabilities, Mount, Namespace
+from mini_docker.linux.id_mapping import IdMap
 from mini_docker.linux.kernel import LinuxKernel
 from tests.drivers.execdriver.contract_suite import WAIT_SECONDS, Bench, process, spec
 
@@ -113,3 +115,26 @@ def test_a_terminal(bench: Bench) -> None:
         said += piece
     channel.close()
     assert said == b"/dev/pts/0\r\n0\r\n"
+
+
+def test_another_containers_user_namespace(bench: Bench) -> None:
+    """Joined by a midwife: the new namespaces belong to it, so root inside may mount and name in them."""
+    pid = bench.driver.processes(bench.up("echo up; sleep 1000", **MAPPED))[0]
+    kinds = ("pid", "mount", "uts", "ipc", "network")
+    namespaces = (Namespace("user", f"/proc/{pid}/ns/user"), *(Namespace(kind) for kind in kinds))
+    shell = "hostname other && mount -t tmpfs none /root && readlink /proc/self/ns/user"
+    inside = process("sh", "-c", shell, capabilities=ALL)
+    link = os.readlink(f"/proc/{pid}/ns/user")
+    assert bench.run(init=inside, namespaces=namespaces) == (0, f"{link}\n".encode(), b"")
+
+
+def test_a_user_namespace_that_is_gone(bench: Bench) -> None:
+    """One sentence, and nobody is left behind."""
+    with pytest.raises(MiniDockerError, match="/proc/0/ns/user"):
+        bench.run("true", namespaces=(Namespace("user", "/proc/0/ns/user"), Namespace("pid")))
+
+
+def test_the_oom_score_is_set_from_outside(bench: Bench) -> None:
+    """Its file belongs to the host's root, as all of a process that hides its memory."""
+    inside = process("cat", "/proc/self/oom_score_adj", oom_score_adj=77)
+    assert bench.run(init=inside, **MAPPED)[:2] == (0, b"77\n")

@@ -12,6 +12,7 @@ from mini_docker.daemon.jobs.push import Push, PushLayer
 from mini_docker.engine import Engine, Job
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.tag_store import TagStore
+from mini_docker.graph.unpackers import Unpackers
 from mini_docker.registry.endpoints import RegistryConfig
 from mini_docker.registry.patience import RetryPolicy, Timeouts
 from mini_docker.registry.service import RegistryService
@@ -24,12 +25,13 @@ class PullBench:
     """The parts, and a way to run the job."""
 
     def __init__(
-        self, root: Path, config: RegistryConfig | None = None, driver: Any = None, read_seconds: float = 5.0
-    ) -> None:
+        self, root: Path, config: RegistryConfig | None = None, driver: Any = None, read_seconds: float = 5.0,
+        unpackers: Unpackers | None = None,
+    ) -> None:  # fmt: skip
         self.root = root
         self.engine = Engine()
         self.driver = driver or FakeDriver(root / "fake")
-        self.graph = Graph(root / "graph", self.driver)
+        self.graph = Graph(root / "graph", self.driver, unpackers)
         self.tags = TagStore(root / "repositories.json")
         self.registry = RegistryService(config, HASTY, Timeouts(connect=2.0, read=read_seconds))
         self.downloads = LayerDownloads(root / "graph" / "tmp")

@@ -12,8 +12,10 @@ import pytest
 from mini_docker import media_types
 from mini_docker.daemon.jobs.layer_downloads import LayerDownloads
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unavailable, Unsupported
+from mini_docker.graph.unpackers import Unpackers
 from mini_docker.registry.digest import short_id
 from mini_docker.registry.endpoints import RegistryConfig
+from tests.graph.rebasing_driver import RebasingFakeDriver, always_side_by_side
 from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.pull_bench import PullBench, said
 from tests.registry.tiny_registry import Fault, TinyRegistry, serving, wait_until
@@ -27,9 +29,15 @@ def registry() -> Iterator[TinyRegistry]:
         yield tiny
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> PullBench:
-    return PullBench(tmp_path, read_seconds=25.0)
+@pytest.fixture(params=["one by one", "side by side"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PullBench:
+    """Layers are unpacked in their order, or ahead of it by other processes: a pull's laws are the same."""
+    if request.param == "one by one":
+        return PullBench(tmp_path, read_seconds=25.0)
+    always_side_by_side(monkeypatch)
+    return PullBench(
+        tmp_path, driver=RebasingFakeDriver(tmp_path / "fake"), read_seconds=25.0, unpackers=Unpackers()
+    )  # fmt: skip
 
 
 @pytest.fixture

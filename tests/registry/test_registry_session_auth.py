@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mini_docker.registry.endpoints import RegistryConfig
 from mini_docker.registry.platform import Platform
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.service import RegistryService
+from tests.authority import make_authority
 from tests.registry.image_fixture import ImageFixture, make_image
 from tests.registry.pull_bench import HASTY
 from tests.registry.tiny_registry import TinyRegistry, serving
@@ -191,24 +191,7 @@ def test_the_environments_proxy_is_used_but_not_for_loopback(
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a self-made authority (ca), a server's and a client's certificate under it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl command to make certificates with")
-    folder = tmp_path_factory.mktemp("authority")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(
-        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2"
-    )
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-    for name in ("server", "client"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-out", f"{name}.pem", "-days", "2", "-extfile", "san")  # fmt: skip
-    return folder
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 def server_context(authority: Path, ask_client: bool = False) -> ssl.SSLContext:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.libcontainer import namespaces, rootfs_plan
-from mini_docker.libcontainer.config import DeviceRule, IdMap, Namespace
+from mini_docker.libcontainer.config import DeviceRule, Namespace
+from mini_docker.linux.id_mapping import IdMap
 from mini_docker.runc.oci import OciConfig, decode_config
 from mini_docker.runc.template import example_config
 from tests.runc.runc_bench import RuncBench

@@ -10,7 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
+from mini_docker.daemon.container.config import EndpointConfig
 from mini_docker.drivers.networkdriver.contract import NetworkDriver
+from mini_docker.errors import Invalid
 
 BRIDGE, HOST, NONE = "bridge", "host", "none"
 PREDEFINED = (BRIDGE, HOST, NONE)
@@ -44,6 +46,19 @@ def network_of(mode: str) -> str:
     if mode.startswith(JOIN_PREFIX):
         return ""
     return BRIDGE if mode in ("", "default") else mode
+
+
+def check_wish(network: str, wish: EndpointConfig) -> None:
+    """Refuse what a predefined network does not have.
+
+    Raises:
+        Invalid: an address or an alias is wished for on such a network.
+    """
+    if network in PREDEFINED:
+        if wish.ipam_config and wish.ipam_config.ipv4_address:
+            raise Invalid("user specified IP address is supported on user defined networks only")
+        if wish.aliases:
+            raise Invalid("network-scoped alias is supported only for containers in user defined networks")
 
 
 def endpoint_id(network_id: str, container_id: str) -> str:

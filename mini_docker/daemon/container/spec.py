@@ -31,6 +31,7 @@ from mini_docker.libcontainer.config import (
     Rlimit,
     ThrottleDevice,
 )
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CPU_PERIOD_US = 100_000
@@ -80,6 +81,7 @@ class Surroundings:
         seccomp: Docker's default profile; None when the kernel cannot filter.
         capabilities: what the container may have, adjustments made.
         devices: the host devices asked for (all of them for a privileged container), each with the access granted.
+        ids: who the container's users are on the host; empty when it is born into no user namespace of its own.
         device_numbers: path of a block device → (major, minor), for the block io limits.
     """
 
@@ -92,6 +94,7 @@ class Surroundings:
     capabilities: Capabilities = field(default_factory=Capabilities)
     devices: tuple[tuple[Device, str], ...] = ()
     device_numbers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ids: IdMapping = NO_MAPPING
 
 
 def container_spec(
@@ -136,6 +139,8 @@ def container_spec(
         masked_paths=host.effective_masked_paths,
         readonly_paths=host.effective_readonly_paths,
         sysctls=_sysctls(host, kinds),
+        uid_map=world.ids.uids,
+        gid_map=world.ids.gids,
         cgroup=f"{host.cgroup_parent.strip('/') or 'mini-docker'}/{container}",
         resources=resources_of(host, world),
         init=bool(host.init),
@@ -175,6 +180,10 @@ def merge_environment(base: Iterable[str], later: Iterable[str]) -> tuple[str, .
 
 def _namespaces(host: HostConfig, world: Surroundings) -> tuple[Namespace, ...]:
     kinds = [Namespace("mount")]
+    if "user" in world.joined:
+        kinds.append(Namespace("user", world.joined["user"]))
+    elif world.ids:
+        kinds.append(Namespace("user"))
     for kind, attribute in _MODES.items():
         if kind in world.joined:
             kinds.append(Namespace(kind, world.joined[kind]))
@@ -220,7 +229,8 @@ def _system_mounts(host: HostConfig, world: Surroundings) -> list[Mount]:
     ]
     if host.ipc_mode == "host":
         # Shared memory belongs to the IPC namespace: who shares that shares these, too.
-        mounts[-1] = Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
+        if world.ids or "user" in world.joined:  # what is the host's may be shown there, and not mounted
+            mounts[-1] = Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
         mounts.append(Mount(SHM, "bind", SHM, ("rbind", "rprivate")))
     elif host.ipc_mode != "none":
         options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or 64 << 20}")

@@ -25,9 +25,7 @@ def refuse_ungranted(host: HostConfig) -> None:
     if host.isolation not in ("", "default"):
         raise Invalid(f'invalid isolation "{host.isolation}" on linux: only "default" is')
     if host.userns_mode not in ("", "host"):
-        raise Invalid(
-            f"invalid user namespace mode: {host.userns_mode!r}: only 'host' is, as no users are remapped here"
-        )
+        raise Invalid(f"invalid user namespace mode: {host.userns_mode!r}: only 'host' is")
     if host.device_requests:
         first = host.device_requests[0]
         driver = first.get("Driver") or "" if isinstance(first, dict) else ""

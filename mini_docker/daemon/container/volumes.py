@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.mounts import check_volume_name
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.durable import replace_file, sync
 from mini_docker.errors import Invalid, MiniDockerError, NotFound
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 
 log = logging.getLogger(__name__)
@@ -66,11 +68,12 @@ class Volume:
 class VolumeStore:
     """All local volumes.
 
-    *Fixed*: ``root``. *Guarded by the lock*: the volumes.
+    *Fixed*: ``root``; what owners in containers are on the host. *Guarded by the lock*: the volumes.
     """
 
-    def __init__(self, root: Path, kernel: Kernel) -> None:
+    def __init__(self, root: Path, kernel: Kernel, ids: IdMapping = NO_MAPPING) -> None:
         self.root = root
+        self._ids = ids
         self._kernel = kernel
         self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True, mode=0o701)
@@ -124,6 +127,7 @@ class VolumeStore:
             folder = self.root / name
             (folder / "_data").mkdir(parents=True, exist_ok=True)
             folder.chmod(0o701)
+            give_to_root(folder / "_data", self._ids)
             volume = Volume(name, folder / "_data", created, anonymous, dict(labels or {}))
             opts = {"Created": created, "Anonymous": anonymous, "Labels": dict(volume.labels)}
             replace_file(folder / "opts.json", json.dumps(opts).encode())

@@ -25,6 +25,7 @@ from mini_docker.errors import Invalid
 from mini_docker.graph.commit import commit
 from mini_docker.graph.config_changes import apply_changes
 from mini_docker.graph.container_layers import ContainerLayers
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 from mini_docker.registry.reference import Reference
 
@@ -45,16 +46,19 @@ class ContainerChanges:
 class Export:
     """Writes a container's whole root file system as a tar."""
 
-    def __init__(self, containers: ContainerStore, layers: ContainerLayers, kernel: Kernel) -> None:
+    def __init__(
+        self, containers: ContainerStore, layers: ContainerLayers, kernel: Kernel, ids: IdMapping = NO_MAPPING
+    ) -> None:
         self._containers = containers
         self._layers = layers
         self._kernel = kernel
+        self._ids = ids
 
     def __call__(self, job: Job) -> None:
         container = self._containers.get(argument(job))
         root = self._layers.open(container.id)
         try:
-            for piece in pack(root.as_path(), self._kernel):
+            for piece in pack(root.as_path(), self._kernel, self._ids):
                 job.check_cancelled()
                 job.stdout.write(piece)
         finally:

@@ -33,6 +33,7 @@ from mini_docker.errors import Denied, Invalid, NotFound
 from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.linux.constants import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from mini_docker.linux.errors import SyscallError
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -94,10 +95,13 @@ class Place:
 class ContainerFiles:
     """Finds paths in containers, running or not. Stateless but for its collaborators."""
 
-    def __init__(self, containers: ContainerStore, layers: ContainerLayers, kernel: Kernel) -> None:
+    def __init__(
+        self, containers: ContainerStore, layers: ContainerLayers, kernel: Kernel, ids: IdMapping = NO_MAPPING
+    ) -> None:
         self._containers = containers
         self._layers = layers
         self.kernel = kernel
+        self.ids = ids
 
     @contextmanager
     def find(self, request: CopyRequest) -> Iterator[tuple[Container, Place]]:
@@ -222,11 +226,11 @@ class ContainerCopy:
         if place.name == "." or (request.itself and stat.S_ISDIR(place.status.st_mode)):
             folder = self._files.open_folder(place)
             try:
-                yield from pack(folder, self._files.kernel)
+                yield from pack(folder, self._files.kernel, self._files.ids)
             finally:
                 os.close(folder)
         else:
-            yield from pack_changes(place.folder, self._below(place), self._files.kernel)
+            yield from pack_changes(place.folder, self._below(place), self._files.kernel, self._files.ids)
 
     def _below(self, place: Place) -> Iterator[Change]:
         """The place and all below it, as additions to the folder that holds it."""
@@ -251,7 +255,10 @@ class ContainerExtract:
             folder = self._files.open_folder(place)
             try:
                 source = cast(BinaryIO, io.BufferedReader(InputStream(job.stdin), 1 << 18))
-                unpack(open_decompressing(source), folder, self._files.kernel, whiteouts=WhiteoutForm.LITERAL)
+                unpack(
+                    open_decompressing(source), folder, self._files.kernel, whiteouts=WhiteoutForm.LITERAL,
+                    ids=self._files.ids,
+                )  # fmt: skip
             finally:
                 os.close(folder)
             log_event(job, container, "extract-to-dir", path=request.path)

@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.attachment import Attachment
 from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, EndpointConfig
 from mini_docker.daemon.container.container import Container
@@ -21,13 +22,14 @@ from mini_docker.daemon.container.links import parse_link
 from mini_docker.daemon.container.mount_point import MountPoint
 from mini_docker.daemon.container.mounts import plan_mounts
 from mini_docker.daemon.container.names import check_name, random_name
-from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, network_of
+from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, check_wish, network_of
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.security import SecurityOptions
 from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_time
 from mini_docker.daemon.container.ungranted import refuse_ungranted, ungranted_warnings
+from mini_docker.daemon.container.user_namespace import has_user_namespace, refuse_host_namespaces
 from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer
@@ -38,6 +40,7 @@ from mini_docker.errors import Invalid
 from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.libcontainer.capabilities import normalize_capabilities
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.units import parse_size
 
 
@@ -65,6 +68,7 @@ class Create:
     Args:
         driver: the graph driver's name, for ``inspect``.
         cgroup_version: 1 or 2.
+        ids: who containers' users are on the host.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Create:
         volumes: VolumeStore,
         driver: str,
         cgroup_version: int,
+        ids: IdMapping = NO_MAPPING,
     ) -> None:
         self._containers = containers
         self._images = images
@@ -84,6 +89,7 @@ class Create:
         self._volumes = volumes
         self._driver = driver
         self._cgroup_version = cgroup_version
+        self._ids = ids
 
     def __call__(self, job: Job) -> None:
         request = CreateRequest.decode(job)
@@ -123,6 +129,8 @@ class Create:
     def _check(self, host: HostConfig, config: ContainerConfig) -> None:
         """Say no now to what could only fail at the start."""
         refuse_ungranted(host)
+        if has_user_namespace(host, self._ids):
+            refuse_host_namespaces(host)
         SecurityOptions.parse(host.security_opt)
         normalize_capabilities((*host.cap_add, *host.cap_drop))
         port_bindings(config, host)
@@ -184,12 +192,12 @@ class Create:
             made.append(replace(point, name=volume.name, source=str(volume.mountpoint)))
         return tuple(made)
 
-    @staticmethod
-    def _make_missing_source(host: HostConfig, point: MountPoint) -> None:
+    def _make_missing_source(self, host: HostConfig, point: MountPoint) -> None:
         """``-v`` makes a host folder that does not exist; ``--mount`` refuses, as in Docker."""
         if any(request.target == point.destination for request in host.mounts):
             raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
         os.makedirs(point.source, exist_ok=True)
+        give_to_root(point.source, self._ids)
 
 
 def _new_id() -> str:
@@ -208,8 +216,7 @@ def _attachments(order: CreateOrder, host: HostConfig) -> tuple[Attachment, ...]
     if not network:
         return ()
     wish = next(iter(wishes.values()), None) or EndpointConfig()
-    if wish.ipam_config and wish.ipam_config.ipv4_address and network in PREDEFINED:
-        raise Invalid("user specified IP address is supported on user defined networks only")
+    check_wish(network, wish)
     return (Attachment(network, wish=wish),)
 
 

@@ -63,12 +63,11 @@ class ImageDelete:
         names = self._images.names(image)
         records: list[dict[str, Any]] = []
         if reference is not None:
-            others = [name for name in names if name != reference.familiar()]
-            tags_left = [name for name in others if "@" not in name]
-            if not tags_left:
+            gone = _names_that_go(reference, names)
+            if len(gone) == len(names):
                 self._refuse_if_in_use(image, request.force, untagging=reference.familiar())
-            records += self._untag(job, image, [reference.familiar(), *(others if not tags_left else [])])
-            if tags_left:
+            records += self._untag(job, image, gone)
+            if len(gone) < len(names):
                 return records
         else:
             repositories = {Reference.parse(name).repository for name in names}
@@ -176,6 +175,19 @@ class ImagePrune:
                 continue
             freed += size
         answer(job, {"ImagesDeleted": records or None, "SpaceReclaimed": freed})
+
+
+def _names_that_go(reference: Reference, names: list[str]) -> list[str]:
+    """What is untagged with *reference*: after a repository's last tag also what digests the registry knows it by.
+
+    A name of another repository stays, be it a tag or a digest, and with it the image.
+    """
+    gone = [reference.familiar()]
+    left = [Reference.parse(name) for name in names if name not in gone]
+    same = [other for other in left if other.repository == reference.repository]
+    if not reference.digest and all(other.digest for other in same):
+        gone += [other.familiar() for other in same]
+    return gone
 
 
 def _short(image: Image) -> str:

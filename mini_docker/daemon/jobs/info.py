@@ -140,10 +140,16 @@ class Info:
                 "LiveRestoreEnabled": settings.live_restore,
                 "Isolation": "",
                 "InitBinary": "",
-                "SecurityOptions": ["name=seccomp,profile=default"] if walls["seccomp"] else [],
+                "SecurityOptions": security_options(walls["seccomp"], bool(settings.ids)),
                 "Warnings": [*self._warnings, *machine_warnings(limits | network)] or None,
             },
         )  # fmt: skip
+
+
+def security_options(seccomp: bool, remapped: bool) -> list[str]:
+    """What guards every container that says nothing else, as stock clients read it."""
+    guards = {"name=seccomp,profile=default": seccomp, "name=userns": remapped}
+    return [name for name, stands in guards.items() if stands]
 
 
 def limits_of(features: CgroupFeatures) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from mini_docker.daemon.jobs.layer_progress import PullProgress
 from mini_docker.daemon.jobs.turns import KeyedTurns, Slots
 from mini_docker.engine import Job
+from mini_docker.errors import Cancelled
 
 PREFIX = "layer-download-"
 """Of our files' names, so that those of a daemon that crashed are known for what they are."""
@@ -121,18 +122,28 @@ class LayerDownload:
             self._lock.wait_for(lambda: self._ended)
             return self._error
 
-    def read_at(self, offset: int, buffer: memoryview) -> int:
+    def read_at(self, offset: int, buffer: memoryview, given_up: Callable[[], bool]) -> int:
         """Wait for bytes behind *offset* and put them into *buffer*; 0 at the end, once all is verified.
 
+        Args:
+            given_up: asked whenever `wake` is called.
+
         Raises:
-            Whatever the download ended with.
+            Whatever the download ended with. Cancelled: given up.
         """
         with self._lock:
-            self._lock.wait_for(lambda: self._written > offset or self._ended)
+            self._lock.wait_for(lambda: self._written > offset or self._ended or given_up())
+            if given_up():
+                raise Cancelled("gave up reading: whoever wanted the layer has ended")
             if self._error is not None:
                 raise self._error
             available = self._written - offset
         return os.preadv(self._file.fileno(), [buffer[:available]], offset) if available > 0 else 0
+
+    def wake(self) -> None:
+        """Let those who wait for bytes ask whether they still want them."""
+        with self._lock:
+            self._lock.notify_all()
 
     def close(self) -> None:
         """Give the file back, once the download has ended."""
@@ -164,6 +175,12 @@ class LayerReader(io.RawIOBase):
         self._download = download
         self._on_read = on_read
         self._offset = 0
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Let who reads, in whatever thread, read no further."""
+        self._given_up = True
+        self._download.wake()
 
     def readable(self) -> bool:
         """Always."""
@@ -172,7 +189,7 @@ class LayerReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """The next bytes, at most as long as *buffer*; 0 at the verified end."""
         self._on_read(self._offset)
-        count = self._download.read_at(self._offset, memoryview(buffer))
+        count = self._download.read_at(self._offset, memoryview(buffer), lambda: self._given_up)
         self._offset += count
         return count
 
@@ -241,6 +258,17 @@ class LayerDownloads:
         """
         with job.on_cancel(self._unpacking.wake), self._unpacking.turn(chain, lambda: job.cancelled):
             yield
+
+    @contextmanager
+    def unpacking_ahead(self, chain: str) -> Iterator[bool]:
+        """As `unpacking`, but where another job unpacks the layer, it is not waited for and the block gets False."""
+        if not self._unpacking.take(chain):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._unpacking.leave(chain)
 
     def _run(self, digest: str, download: LayerDownload, make_job: Callable[[], Job], ticket: object) -> None:
         if not download.run(make_job, self._slots, ticket):

@@ -16,6 +16,7 @@ from typing import Any
 from mini_docker.daemon.container.attachment import endpoint_to_json
 from mini_docker.daemon.container.networks import Networks
 from mini_docker.daemon.container.port_words import parse_port
+from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.drivers.networkdriver.contract import (
@@ -24,6 +25,7 @@ from mini_docker.drivers.networkdriver.contract import (
     NetworkConfig,
     NetworkDriver,
     PortBinding,
+    PortTaken,
 )
 from mini_docker.engine import Job
 from mini_docker.errors import Invalid
@@ -103,15 +105,31 @@ class ReleaseInterface(_EndpointJob):
 class AllocatePort(_EndpointJob):
     """``allocate_port ENDPOINT NETWORK``: publish ports, all or none; writes the endpoint.
 
+    A driver knows endpoints only: whose container has a port that is taken, is found out here.
+
     Env: bindings, a JSON list of {ContainerPort, Protocol, HostIp, HostPorts: [first, last]}.
     """
+
+    def __init__(self, networks: Networks, containers: ContainerStore) -> None:
+        super().__init__(networks)
+        self._containers = containers
 
     def __call__(self, job: Job) -> None:
         request = EndpointRequest.decode(job)
         bindings = tuple(_binding(item) for item in job.env.get_json("bindings", []))
         driver = self._driver(request)
-        driver.publish(request.endpoint, bindings)
+        try:
+            driver.publish(request.endpoint, bindings)
+        except PortTaken as error:
+            raise error.told(holder=self._name(error.endpoint)) from None
         answer(job, endpoint_to_json(driver.endpoint(request.endpoint)))
+
+    def _name(self, endpoint: str) -> str:
+        """Who has an endpoint, as a user knows it; empty if nobody is found."""
+        for container in self._containers.all():
+            if endpoint and any(place.endpoint_id == endpoint for place in container.attachments.values()):
+                return f"container {container.name}"
+        return ""
 
 
 class Link:

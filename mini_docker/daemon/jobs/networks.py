@@ -13,7 +13,7 @@ from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.attachment import Attachment
 from mini_docker.daemon.container.config import EndpointConfig
 from mini_docker.daemon.container.container import Container
-from mini_docker.daemon.container.networks import HOST, NONE, PREDEFINED
+from mini_docker.daemon.container.networks import HOST, NONE, PREDEFINED, check_wish
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import parse_time
 from mini_docker.daemon.filters import Filters, PruneFilters
@@ -209,7 +209,7 @@ class NetworkConnect:
 
         Raises:
             Denied: it has one already, or host and none do not go with others.
-            Invalid: an address is wished for on a network that has its own rules.
+            Invalid: an address or an alias is wished for on a network that has its own rules.
         """
         name = record.config.name
         if HOST in (name, *container.attachments):
@@ -220,10 +220,8 @@ class NetworkConnect:
         if name in container.attachments:
             raise Denied(f"endpoint with name {container.name} already exists in network {name}")
         wish = request.wish
-        if name in PREDEFINED:
-            if wish.ipam_config and wish.ipam_config.ipv4_address:
-                raise Invalid("user specified IP address is supported on user defined networks only")
-        elif container.id[:12] not in wish.aliases:
+        check_wish(name, wish)
+        if name not in PREDEFINED and container.id[:12] not in wish.aliases:
             wish = replace(wish, aliases=(*wish.aliases, container.id[:12]))
         return Attachment(name, record.config.id, wish)
 

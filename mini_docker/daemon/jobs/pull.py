@@ -6,23 +6,26 @@
           └─ pull_layer  ┘
           then, in order, base first: Graph.add_layer … Graph.register, TagStore.set
 
-A layer is unpacked while it still comes in, as far as the ones below it are ready. What the pull
-does not finish leaves nothing: layers are held by a lease until the image is registered on them.
+A layer is unpacked while it still comes in, beside the others where the graph can do that, else as far as the ones
+below it are ready. What the pull does not finish leaves nothing: layers are held by a lease until the image is
+registered on them.
 
 Classic ancestor: ``pull`` (``graph/pull.go``). The two child jobs are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import BinaryIO, cast
 
 from mini_docker.daemon.jobs.events import log_other
 from mini_docker.daemon.jobs.layer_downloads import LayerDownload, LayerDownloads, LayerReader
 from mini_docker.daemon.jobs.layer_progress import PullProgress, say
 from mini_docker.engine import Env, Job
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unsupported
+from mini_docker.graph.ahead import LayerAhead
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image import Image, ImageConfig
 from mini_docker.graph.layer import Layer, chain_ids
@@ -258,28 +261,28 @@ class _PullOne:
             raise Invalid("layers from manifest don't match image configuration")
         chains = chain_ids(config.diff_ids)
         kept.update(chains)  # first keep, then look: so none is dropped in between
-        present = 0
-        while present < len(chains) and self._is_here(chains[present]):
-            self._progress(layers[present]).exists()
-            present += 1
+        present = self._graph.count_present(chains)
+        for layer in layers[:present]:
+            self._progress(layer).exists()
         with ExitStack() as stack:
             missing = [_Wanted(layer, self._progress(layer)) for layer in layers[present:]]
             for wanted in missing:
                 wanted.progress.announced()
             for wanted in missing:
                 wanted.download = self._fetch(wanted, papers.endpoint, stack)
+            ahead = stack.enter_context(self._graph.ahead([wanted.layer.size for wanted in missing]))
+            if ahead is not None:
+                for index, wanted in enumerate(missing, start=present):
+                    wanted.turn = stack.enter_context(ExitStack())
+                    if wanted.turn.enter_context(self._downloads.unpacking_ahead(chains[index])):
+                        reader = stack.enter_context(self._reader(wanted))
+                        wanted.ahead = ahead.begin(reader, is_base=index == 0)
             for index, wanted in enumerate(missing, start=present):
                 parent = chains[index - 1] if index else None
-                with self._downloads.unpacking(self._job, chains[index]):
+                # Who waits for a turn holds only turns of layers above it: so two pulls never wait for each other.
+                with wanted.turn if wanted.ahead else self._downloads.unpacking(self._job, chains[index]):
                     self._add(parent, wanted, config.diff_ids[index], papers.endpoint, stack)
             return self._graph.register(papers.config)
-
-    def _is_here(self, chain: str) -> bool:
-        try:
-            self._graph.layer(chain)
-        except NotFound:
-            return False
-        return True
 
     def _fetch(self, wanted: _Wanted, endpoint: str, stack: ExitStack) -> LayerDownload:
         """Begin to download a layer, or join another pull that does."""
@@ -294,18 +297,21 @@ class _PullOne:
 
     def _add(self, parent: str | None, wanted: _Wanted, diff_id: str, endpoint: str, stack: ExitStack) -> Layer:
         """Unpack one layer; one that arrives damaged is fetched again."""
-        layer, download = wanted.layer, wanted.download
-        assert download is not None
+        layer = wanted.layer
         for left in reversed(range(DOWNLOADS_OF_A_LAYER)):
+            download = wanted.download
+            assert download is not None
             try:
-                added = self._graph.add_layer(
-                    parent,
-                    LayerReader(download, self._watched(wanted.progress)),  # type: ignore[arg-type]
-                    expected_diff_id=diff_id,
-                    expected_digest=layer.digest,
-                    media_type=layer.media_type,
-                    file=download.path,
-                )
+                with self._reader(wanted) as reader:
+                    added = self._graph.add_layer(
+                        parent,
+                        reader,
+                        expected_diff_id=diff_id,
+                        expected_digest=layer.digest,
+                        media_type=layer.media_type,
+                        file=download.path,
+                        ahead=wanted.ahead,
+                    )
                 wanted.progress.extracted(layer.size)
                 wanted.progress.pulled()
                 return added
@@ -319,8 +325,18 @@ class _PullOne:
                         raise
                     raise verdict from error
                 wanted.progress.restarted()
-                download = self._fetch(wanted, endpoint, stack)
+                wanted.download, wanted.ahead = self._fetch(wanted, endpoint, stack), None
         raise AssertionError("the last try returns or raises")
+
+    @contextmanager
+    def _reader(self, wanted: _Wanted) -> Iterator[BinaryIO]:
+        """Reads the layer from its start; whoever still reads when the block ends is told to stop."""
+        assert wanted.download is not None
+        reader = LayerReader(wanted.download, self._watched(wanted.progress))
+        try:
+            yield cast(BinaryIO, reader)
+        finally:
+            reader.give_up()
 
     def _watched(self, progress: PullProgress) -> Callable[[int], None]:
         def on_read(done: int) -> None:
@@ -349,6 +365,8 @@ class _Wanted:
     layer: Descriptor
     progress: PullProgress
     download: LayerDownload | None = None
+    ahead: LayerAhead | None = None
+    turn: ExitStack = field(default_factory=ExitStack)
 
 
 def _arguments(job: Job, count: int) -> tuple[str, ...]:

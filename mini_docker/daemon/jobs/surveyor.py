@@ -17,11 +17,13 @@ from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.networks import JOIN_PREFIX
 from mini_docker.daemon.container.spec import Surroundings
 from mini_docker.daemon.container.store import ContainerStore
+from mini_docker.daemon.container.user_namespace import has_user_namespace
 from mini_docker.errors import Conflict
 from mini_docker.libcontainer.capabilities import CAPABILITIES, LAST_CAP, apply_adjustments
 from mini_docker.libcontainer.capabilities import names as names_of
 from mini_docker.libcontainer.config import Capabilities
 from mini_docker.linux.constants import NAMESPACE_FILES
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,14 @@ class Surveyor:
         seccomp: dict[str, Any] | None,
         last_capability: int = LAST_CAP,
         grantable: frozenset[str] = frozenset(CAPABILITIES),
+        ids: IdMapping = NO_MAPPING,
     ) -> None:
         self._containers = containers
         self._cgroup_version = cgroup_version
         self._seccomp = seccomp
         self._last_capability = last_capability
         self._grantable = grantable
+        self._ids = ids
 
     def survey(
         self, container: Container, system_files: Mapping[str, str], links_env: Sequence[str] = ()
@@ -58,9 +62,14 @@ class Surveyor:
         """
         host = container.host_config
         modes = {"network": host.network_mode, "pid": host.pid_mode, "ipc": host.ipc_mode}
+        joined = {kind: self._namespace(kind, mode) for kind, mode in modes.items() if mode.startswith(JOIN_PREFIX)}
+        ids = self._ids if has_user_namespace(host, self._ids) else NO_MAPPING
+        if self._ids and joined:
+            joined |= self._user_namespace(host, [mode for mode in modes.values() if mode.startswith(JOIN_PREFIX)])
         return replace(
             self.survey_privileges(host),
-            joined={kind: self._namespace(kind, mode) for kind, mode in modes.items() if mode.startswith(JOIN_PREFIX)},
+            joined=joined,
+            ids=NO_MAPPING if "user" in joined else ids,
             system_files=self._files_of_joined(host.network_mode) or system_files,
             links_env=tuple(links_env),
             devices=wished_devices(host),
@@ -94,6 +103,22 @@ class Surveyor:
 
     def _namespace(self, kind: str, mode: str) -> str:
         return f"/proc/{self._joined(kind, mode).state.pid}/ns/{NAMESPACE_FILES[kind]}"
+
+    def _user_namespace(self, host: HostConfig, modes: Sequence[str]) -> dict[str, str]:
+        """A namespace can be used from the user namespace that it belongs to: who joins it joins that.
+
+        Raises:
+            Conflict: one of the two is in the host's user namespace, the other not; or two others are in two.
+        """
+        others = {other.id: other for other in (self._joined("network", mode) for mode in modes)}
+        remapped = has_user_namespace(host, self._ids)
+        for other in others.values():
+            if has_user_namespace(other.host_config, self._ids) != remapped:
+                raise Conflict(f"container {other.id} is in another user namespace: use --userns=host for both or none")
+        paths = {f"/proc/{other.state.pid}/ns/user" for other in others.values()} if remapped else set()
+        if len({os.readlink(path) for path in paths}) > 1:
+            raise Conflict("cannot join namespaces of containers that are in different user namespaces")
+        return {"user": paths.pop()} if paths else {}
 
     def _files_of_joined(self, mode: str) -> dict[str, str]:
         """Who shares another's network shares its name and its address book, too."""

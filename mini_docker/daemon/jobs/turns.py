@@ -91,9 +91,21 @@ class KeyedTurns:
         try:
             yield
         finally:
-            with self._bell:
-                self._taken.discard(key)
-                self._bell.notify_all()
+            self.leave(key)
+
+    def take(self, key: str) -> bool:
+        """Take *key*, unless it is taken; whoever took it must `leave` it."""
+        with self._bell:
+            if key in self._taken:
+                return False
+            self._taken.add(key)
+            return True
+
+    def leave(self, key: str) -> None:
+        """Let the next one have *key*."""
+        with self._bell:
+            self._taken.discard(key)
+            self._bell.notify_all()
 
     def wake(self) -> None:
         """Let those who wait ask whether they still want to."""

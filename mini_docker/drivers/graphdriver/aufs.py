@@ -21,6 +21,7 @@ from typing import BinaryIO
 from mini_docker.archive.attributes import copy_directory_metadata
 from mini_docker.archive.directory_cache import opened
 from mini_docker.archive.overlay_changes import read_upper
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import PREFIX, WhiteoutForm
 from mini_docker.drivers.availability import AVAILABLE, Availability
@@ -104,6 +105,7 @@ class AufsDriver(NaiveDiffDriver):
         diff.mkdir()
         if parent is None:
             os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
+            give_to_root(diff, self.ids)
             return
         if len(self.folders.ancestors(parent.name)) + 2 > MAX_BRANCHES:
             raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_BRANCHES - 1} others with aufs")
@@ -172,14 +174,15 @@ class AufsDriver(NaiveDiffDriver):
         with self.folders.writing(layer_id) as folder:
             below = self.folders.parent(layer_id)
             if below is None:
-                return unpack(layer, folder / _DIFF, self.kernel)
+                return unpack(layer, folder / _DIFF, self.kernel, ids=self.ids)
             implied: list[bytes] = []
             content_bytes = unpack(
-                layer, folder / _DIFF, self.kernel, whiteouts=WhiteoutForm.AUFS, on_implied=implied.append
+                layer, folder / _DIFF, self.kernel, whiteouts=WhiteoutForm.AUFS, on_implied=implied.append, ids=self.ids
             )
-            if implied:
+            directories = [path for path in implied if path]  # the root was dressed when the layer was made
+            if directories:
                 with self.view(below) as tree:
-                    dress_implied(folder / _DIFF, tree, implied, self.kernel)
+                    dress_implied(folder / _DIFF, tree, directories, self.kernel)
             return content_bytes
 
     @contextmanager

@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from mini_docker.archive import removal
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver import btrfs_calls
 from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, StorageOptions
@@ -70,6 +71,7 @@ class BtrfsDriver(TreeDriver):
         if parent is None:
             btrfs_calls.create_subvolume(self.kernel, tree)
             os.chmod(tree, _EMPTY_MODE)  # whatever the umask is
+            give_to_root(tree, self.ids)
         else:
             btrfs_calls.create_snapshot(self.kernel, tree, parent)
 

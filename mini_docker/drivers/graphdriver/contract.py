@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mini_docker.archive.change import Change, ChangeKind
+from mini_docker.archive.whiteout import WhiteoutForm
 from mini_docker.drivers.availability import Availability
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 __all__ = [
-    "NO_OPTIONS", "Change", "ChangeKind", "GraphDriver", "GraphDriverOptions", "MountedRoot", "StorageOptions",
+    "NO_OPTIONS", "Change", "ChangeKind", "GraphDriver", "GraphDriverOptions", "LooseLayer", "MountedRoot", "Rebasing",
+    "StorageOptions",
 ]  # fmt: skip
 
 
@@ -52,12 +56,67 @@ class StorageOptions:
 
 @dataclass(frozen=True, slots=True)
 class GraphDriverOptions:
-    """What the daemon's ``--storage-opt`` flags say to a driver: ``{"dm.basesize": "10G"}``."""
+    """What the daemon's flags say to a driver.
+
+    Attributes:
+        values: of ``--storage-opt``: ``{"dm.basesize": "10G"}``.
+        ids: of ``--userns-remap``: layers lie on the disk with the owners that they have on the host, and are
+            told of by `GraphDriver.diff` and `GraphDriver.apply` as containers know them.
+    """
 
     values: Mapping[str, str] = field(default_factory=dict)
+    ids: IdMapping = NO_MAPPING
 
 
 NO_OPTIONS = GraphDriverOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class LooseLayer:
+    """A layer whose content is unpacked before what it will stand on is here. It has no id, and nobody sees it.
+
+    Attributes:
+        descriptor: of the directory to unpack into, with `archive.unpack`. A lock lies on it for as long as anybody
+            has it open, so that the next daemon's `GraphDriver.cleanup` waits for who still writes there.
+        whiteouts: what deletion marks must become there.
+        ids: what the owners in the archive must become.
+        folder: the driver's own business.
+    """
+
+    descriptor: int
+    whiteouts: WhiteoutForm
+    ids: IdMapping
+    folder: Path
+
+
+class Rebasing(Protocol):
+    """The part of a driver whose layers stand alone: what one adds can be unpacked whatever lies below.
+
+    So the layers of an image are unpacked side by side. Drivers whose layers begin as a copy of their parent have
+    no such part.
+
+    Source: containerd's snapshotter capability ``rebase``.
+    """
+
+    def make_loose(self, *, is_base: bool) -> LooseLayer:
+        """A layer to unpack into, held by nothing but the value returned.
+
+        Args:
+            is_base: whether it will stand on nothing.
+        """
+
+    def rebase(self, loose: LooseLayer, layer_id: str, parent: str | None, implied: Sequence[bytes]) -> None:
+        """Let the unpacked layer exist, on top of *parent*: the same that `create` and `apply` would have made.
+
+        Args:
+            implied: directories that its archive did not describe, ``b""`` for the root: they look as they do below.
+
+        Raises:
+            Conflict: the id exists. NotFound: the parent does not. Then the layer is still loose.
+        """
+
+    def discard(self, loose: LooseLayer) -> None:
+        """Let go of what `make_loose` gave; a layer that was rebased stays. Nobody writes to it any more."""
 
 
 class GraphDriver(Protocol):
@@ -74,6 +133,10 @@ class GraphDriver(Protocol):
     @property
     def name(self) -> str:
         """The driver's name, as ``-s`` and ``docker info`` have it."""
+
+    @property
+    def rebasing(self) -> Rebasing | None:
+        """The part that unpacks layers before those below them are here; None where a layer begins as a copy."""
 
     def available(self) -> Availability:
         """Whether it works here, found out by really mounting, not by reading lists."""

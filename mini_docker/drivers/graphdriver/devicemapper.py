@@ -153,7 +153,7 @@ class DeviceMapperDriver(NaiveDiffDriver):
             try:
                 self._pool.create_thin(device)
                 with self._pool.mapped(device) as path:
-                    make_file_system(self.kernel, device.file_system, path, self._settings.mkfs_arguments)
+                    make_file_system(self.kernel, device.file_system, path, self._settings.mkfs_arguments, self.ids)
             except BaseException:
                 self._delete(new)
                 raise

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from mini_docker.errors import MiniDockerError, Unsupported
 from mini_docker.linux import constants as c
+from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel
 
 ATTRIBUTES = {
@@ -53,7 +54,9 @@ def mkfs_command(kind: str, device: str, arguments: Sequence[str]) -> tuple[str,
     return ("mkfs.ext4", "-q", "-F", "-E", extended, *arguments, device)
 
 
-def make_file_system(kernel: Kernel, kind: str, device: str, arguments: Sequence[str]) -> None:
+def make_file_system(
+    kernel: Kernel, kind: str, device: str, arguments: Sequence[str], ids: IdMapping = NO_MAPPING
+) -> None:
     """Make a file system that is empty: its root is root's, mode 0755, with nothing in it.
 
     Raises:
@@ -72,6 +75,7 @@ def make_file_system(kernel: Kernel, kind: str, device: str, arguments: Sequence
         if kind == "ext4":
             os.rmdir("lost+found", dir_fd=root)  # no file of the image; e2fsck(8) makes it again when it needs it
         os.chmod(f"/proc/self/fd/{root}", _EMPTY_MODE)
+        os.chown(f"/proc/self/fd/{root}", *ids.root)
     finally:
         os.close(root)
 

@@ -21,7 +21,14 @@ from mini_docker.archive.unpack import unpack
 from mini_docker.drivers.availability import Availability
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.backing import backing_file_system
-from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, Change, GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.contract import (
+    NO_OPTIONS,
+    Change,
+    GraphDriverOptions,
+    MountedRoot,
+    Rebasing,
+    StorageOptions,
+)
 from mini_docker.drivers.graphdriver.layer_folders import LayerFolders
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.linux.kernel import Kernel
@@ -39,10 +46,14 @@ class NaiveDiffDriver(ABC):
     def __init__(self, root: Path, kernel: Kernel, options: GraphDriverOptions = NO_OPTIONS) -> None:
         self.root = root
         self.kernel = kernel
-        self.options = options
+        self.ids = options.ids
         self.folders = LayerFolders(root)
         self.background = Background(f"graphdriver {self.name}")
         self.roots = OpenRoots(self.background)
+
+    @property
+    def rebasing(self) -> Rebasing | None:
+        return None
 
     # What a driver must say.
 
@@ -123,13 +134,13 @@ class NaiveDiffDriver(ABC):
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
         with (
             self.compared(layer_id, parent) as (tree, changes),
-            as_stream(pack_changes(tree, changes, self.kernel)) as stream,
+            as_stream(pack_changes(tree, changes, self.kernel, self.ids)) as stream,
         ):
             yield stream
 
     def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
         with self.folders.writing(layer_id), self.view(layer_id) as tree:
-            return unpack(layer, tree, self.kernel)
+            return unpack(layer, tree, self.kernel, ids=self.ids)
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
         with self.compared(layer_id, parent) as (_, changes):

@@ -26,15 +26,25 @@ from mini_docker.archive.attributes import copy_directory_metadata
 from mini_docker.archive.changes import compare_trees, content_bytes
 from mini_docker.archive.directory_cache import opened
 from mini_docker.archive.overlay_changes import read_upper
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.archive.pack import as_stream, pack_changes
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm, is_overlay_whiteout
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.backing import backing_file_system
-from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, Change, GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.contract import (
+    NO_OPTIONS,
+    Change,
+    GraphDriverOptions,
+    LooseLayer,
+    MountedRoot,
+    Rebasing,
+    StorageOptions,
+)
 from mini_docker.drivers.graphdriver.implied import dress_implied
 from mini_docker.drivers.graphdriver.layer_folders import LINKS, LayerFolders
+from mini_docker.drivers.graphdriver.loose_folder import LOOSE, open_loose, wait_until_left
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
 from mini_docker.drivers.graphdriver.overlay_mount import (
     OverlayMount,
@@ -81,6 +91,7 @@ class OverlayDriver:
         self._naming = threading.Lock()
         self._background = Background("graphdriver overlay")
         self._roots = OpenRoots(self._background)
+        self._ids = options.ids
         # found out at the first mount, and the same ever after
         self._takes_single_lowers = True
 
@@ -127,20 +138,26 @@ class OverlayDriver:
         with self._folders.making(layer_id, parent, self._dispose) as folder:
             diff = folder / _DIFF
             os.mkdir(diff)
-            lowers: tuple[str, ...] = ()
             if parent is None:
                 os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
+                give_to_root(diff, self._ids)
             else:
-                below = self._root / parent
-                lowers = (self._short_name(parent), *_lowers(below))
-                if len(lowers) > MAX_LOWERS:
-                    raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
-                # The root directory itself is never copied up: it is an image of the parent's from the beginning.
-                with opened(below / _DIFF) as source, opened(diff) as target:
-                    copy_directory_metadata(source, target)
-                (folder / _LOWER).write_text(":".join(f"{LINKS}/{lower}" for lower in lowers))
+                self._stack(folder, parent)
+                self._dress_root(diff, parent)
             if writable:
                 os.mkdir(folder / _WORK, 0o700)
+
+    def _stack(self, folder: Path, parent: str) -> None:
+        """Note in a new layer's folder what lies below."""
+        lowers = (self._short_name(parent), *_lowers(self._root / parent))
+        if len(lowers) > MAX_LOWERS:
+            raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
+        (folder / _LOWER).write_text(":".join(f"{LINKS}/{lower}" for lower in lowers))
+
+    def _dress_root(self, diff: Path, parent: str) -> None:
+        """The root directory itself is never copied up: it is an image of the parent's from the beginning."""
+        with opened(self._root / parent / _DIFF) as source, opened(diff) as target:
+            copy_directory_metadata(source, target)
 
     def _short_name(self, layer_id: str) -> str:
         """The layer's name in ``l/``; given to it if it has none yet."""
@@ -190,6 +207,8 @@ class OverlayDriver:
                 # A daemon died on an old kernel between mount and umount. First of all: to remove
                 # what is seen there would be to remove it from the layer.
                 detach_left_over(self._kernel, folder)
+            if folder.name.startswith(LOOSE):
+                wait_until_left(folder)
             self._dispose(folder)
         if self._links.is_dir():
             noted = {_short_name_note(self._folders.folder(layer_id)) for layer_id in self._folders.ids()}
@@ -249,24 +268,57 @@ class OverlayDriver:
     def diff(self, layer_id: str, parent: str | None) -> Iterator[BinaryIO]:
         with (
             self._compared(layer_id, parent) as (tree, changes),
-            as_stream(pack_changes(tree, changes, self._kernel)) as stream,
+            as_stream(pack_changes(tree, changes, self._kernel, self._ids)) as stream,
         ):
             yield stream
 
     def apply(self, layer_id: str, parent: str | None, layer: BinaryIO) -> int:
         with self._folders.writing(layer_id) as folder:
             if self._folders.parent(layer_id) is None:
-                return unpack(layer, folder / _DIFF, self._kernel)
+                return unpack(layer, folder / _DIFF, self._kernel, ids=self._ids)
             implied: list[bytes] = []
             content_bytes = unpack(
-                layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append
-            )
-            if implied:
-                below = self._folders.parent(layer_id)
-                assert below is not None
-                with self._view(below) as tree:
-                    dress_implied(folder / _DIFF, tree, implied, self._kernel)
+                layer, folder / _DIFF, self._kernel, whiteouts=WhiteoutForm.OVERLAY, on_implied=implied.append,
+                ids=self._ids,
+            )  # fmt: skip
+            below = self._folders.parent(layer_id)
+            assert below is not None
+            self._dress_implied(folder / _DIFF, below, implied)
             return content_bytes
+
+    def _dress_implied(self, diff: Path, below: str, implied: Sequence[bytes]) -> None:
+        directories = [path for path in implied if path]  # the root was dressed before
+        if directories:
+            with self._view(below) as tree:
+                dress_implied(diff, tree, directories, self._kernel)
+
+    # Layers that are unpacked before they are stacked: a sheet is the same, whatever lies below.
+
+    @property
+    def rebasing(self) -> Rebasing:
+        return self
+
+    def make_loose(self, *, is_base: bool) -> LooseLayer:
+        folder = self._folders.scratch(LOOSE)
+        descriptor = open_loose(folder)
+        give_to_root(descriptor, self._ids)
+        return LooseLayer(descriptor, WhiteoutForm.DELETE if is_base else WhiteoutForm.OVERLAY, self._ids, folder)
+
+    def rebase(self, loose: LooseLayer, layer_id: str, parent: str | None, implied: Sequence[bytes]) -> None:
+        with self._folders.making(layer_id, parent, self._dispose) as folder:
+            if parent is not None:
+                self._stack(folder, parent)
+                if b"" in implied:
+                    self._dress_root(loose.folder / _DIFF, parent)
+                self._dress_implied(loose.folder / _DIFF, parent, implied)
+            os.rename(loose.folder / _DIFF, folder / _DIFF)
+
+    def discard(self, loose: LooseLayer) -> None:
+        os.close(loose.descriptor)
+        try:
+            loose.folder.rmdir()
+        except OSError:  # its content is still in it
+            self._background.put(partial(removal.remove, loose.folder))
 
     def changes(self, layer_id: str, parent: str | None) -> list[Change]:
         with self._compared(layer_id, parent) as (_, changes):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.archive.pack import as_stream, pack
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm
@@ -45,6 +46,7 @@ class VfsDriver(TreeDriver):
         tree.mkdir()
         if parent is None:
             os.chmod(tree, _EMPTY_MODE)  # whatever the umask is
+            give_to_root(tree, self.ids)
             return
         # A copy is an archive that is unpacked while it is packed: all metadata travels, by code that is tested anyway.
         with as_stream(pack(parent, self.kernel)) as stream:

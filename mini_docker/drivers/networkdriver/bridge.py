@@ -33,12 +33,12 @@ from mini_docker.drivers.networkdriver.contract import (
     Lease,
     NetworkConfig,
     PortBinding,
+    PortTaken,
     PublishedPort,
     SandboxSockets,
 )
 from mini_docker.drivers.networkdriver.host_bridge import HostBridges
 from mini_docker.drivers.networkdriver.ip_allocator import IPAllocator
-from mini_docker.drivers.networkdriver.port_allocator import PortTaken
 from mini_docker.drivers.networkdriver.port_mapper import PortMapper
 from mini_docker.drivers.networkdriver.rule_book import RuleBook
 from mini_docker.drivers.networkdriver.subnets import mac_address
@@ -230,7 +230,7 @@ class BridgeDriver:
             assert found.lease.address is not None
             published = self._ports.map(endpoint, bindings, default, found.lease.address.ip)
         except PortTaken as error:
-            raise PortTaken(error.address, error.port, error.protocol, error.holder, context) from None
+            raise error.told(context=context) from None
         except (Conflict, Invalid) as error:
             raise type(error)(f"{context}{error}") from None
         try:
@@ -275,6 +275,8 @@ class BridgeDriver:
         self._forget_links(rules)
 
     def _forget_links(self, rules: Sequence[LinkRule]) -> None:
+        if not rules:
+            return  # as nearly always: then nobody else's are looked at, however many there are
         with self._lock:
             for endpoint in self._endpoints.values():
                 endpoint.links = [link for link in endpoint.links if link not in rules]

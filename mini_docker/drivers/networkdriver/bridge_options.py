@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from mini_docker.drivers.networkdriver.contract import Address, Interface, NetworkConfig, Pool, Subnet
 from mini_docker.errors import Invalid
 
 DEFAULT_BRIDGE = "mdocker0"
+ETHERNET_MTU = 1500
+"""Bytes: what the kernel gives a bridge that is told nothing."""
 DEFAULT_GATEWAY_OPTION = "DefaultGatewayIPv4"
 """The key, in a network's options, of a gateway for containers that is not the bridge (Docker's own word)."""
 
@@ -76,7 +78,16 @@ def default_network(options: BridgeOptions, id: str) -> NetworkConfig:
     elif options.fixed_cidr and not options.bridge:
         # As Docker: then the range is the subnet too.
         pools = (Pool(options.fixed_cidr),)
-    extra: Mapping[str, str] = {DEFAULT_GATEWAY_OPTION: str(options.default_gateway)} if options.default_gateway else {}
+    bridge = options.bridge or DEFAULT_BRIDGE
+    gateway = {DEFAULT_GATEWAY_OPTION: str(options.default_gateway)} if options.default_gateway else {}
+    shown = {
+        "com.docker.network.bridge.default_bridge": "true",
+        "com.docker.network.bridge.enable_icc": str(options.icc).lower(),
+        "com.docker.network.bridge.enable_ip_masquerade": str(options.ip_masq).lower(),
+        "com.docker.network.bridge.host_binding_ipv4": str(options.default_address or IPv4Address(0)),
+        "com.docker.network.bridge.name": bridge,
+        "com.docker.network.driver.mtu": str(options.mtu or ETHERNET_MTU),
+    }
     return NetworkConfig(
         id=id,
         name="bridge",
@@ -84,7 +95,7 @@ def default_network(options: BridgeOptions, id: str) -> NetworkConfig:
         icc=options.icc,
         masquerade=options.ip_masq,
         mtu=options.mtu,
-        bridge=options.bridge or DEFAULT_BRIDGE,
+        bridge=bridge,
         default_binding=options.default_address,
-        options=extra,
+        options=shown | gateway,
     )

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Any, Protocol
 
 from mini_docker.drivers.availability import Availability
+from mini_docker.errors import Conflict
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -124,6 +125,36 @@ class PublishedPort:
     host_port: int
 
 
+class PortTaken(Conflict):
+    """A host port is in use.
+
+    Attributes:
+        address, port, protocol: which one.
+        endpoint: the one that has it; empty when it is not one of ours.
+        holder: who has it, in words; empty if unknown.
+        context: what was being done, said before the sentence.
+    """
+
+    def __init__(
+        self, address: Address, port: int, protocol: str, holder: str = "", context: str = "", endpoint: str = ""
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.protocol = protocol
+        self.endpoint = endpoint
+        self.holder = holder or (f"endpoint {endpoint}" if endpoint else "")
+        self.context = context
+        whom = f" (by {self.holder})" if self.holder else ""
+        shown = f"[{address}]" if address.version == 6 else str(address)
+        super().__init__(f"{context}Bind for {shown}:{port} failed: port is already allocated{whom}")
+
+    def told(self, holder: str = "", context: str = "") -> PortTaken:
+        """The same, where more is known of who has it or of what was being done."""
+        return PortTaken(
+            self.address, self.port, self.protocol, holder or self.holder, context or self.context, self.endpoint
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
     """What an endpoint got inside its sandbox.
@@ -208,7 +239,7 @@ class NetworkDriver(Protocol):
         """Make ports reachable, all or none.
 
         Raises:
-            Conflict: a host port is taken; the message names it and, if known, its holder.
+            PortTaken: a host port is in use. Conflict: none of a range is free.
         """
 
     def unpublish(self, endpoint: str) -> None:

@@ -9,32 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mini_docker.drivers.networkdriver.contract import Address
-from mini_docker.errors import Conflict
+from mini_docker.drivers.networkdriver.contract import Address, PortTaken
 
 FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT = 49153, 65535
 """What "any free port" is chosen from: the range that IANA leaves to nobody (RFC 6335), without its first."""
-
-
-class PortTaken(Conflict):
-    """A host port is in use.
-
-    Attributes:
-        address, port, protocol: which one.
-        holder: the endpoint that has it, or a description of another program; empty if unknown.
-
-    Args:
-        context: what was being done, before the sentence.
-    """
-
-    def __init__(self, address: Address, port: int, protocol: str, holder: str = "", context: str = "") -> None:
-        self.address = address
-        self.port = port
-        self.protocol = protocol
-        self.holder = holder
-        whom = f" (by {holder})" if holder else ""
-        shown = f"[{address}]" if address.version == 6 else str(address)
-        super().__init__(f"{context}Bind for {shown}:{port} failed: port is already allocated{whom}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +34,13 @@ class PortAllocator:
         self._next: dict[tuple[str, Address], int] = {}
 
     def allocate(self, port: HostPort, holder: str) -> None:
-        """Promise this very port to *holder*.
+        """Promise this very port to *holder*, an endpoint.
 
         Raises:
             PortTaken: it was promised before.
         """
         if (taken := self._in_the_way(port)) is not None:
-            raise PortTaken(port.address, port.port, port.protocol, self._holders[taken])
+            raise PortTaken(port.address, port.port, port.protocol, endpoint=self._holders[taken])
         self._holders[port] = holder
         self._addresses.setdefault((port.protocol, port.port), set()).add(port.address)
 

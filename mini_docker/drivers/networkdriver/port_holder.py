@@ -13,7 +13,8 @@ import os
 import socket
 from pathlib import Path
 
-from mini_docker.drivers.networkdriver.port_allocator import HostPort, PortTaken
+from mini_docker.drivers.networkdriver.contract import PortTaken
+from mini_docker.drivers.networkdriver.port_allocator import HostPort
 from mini_docker.errors import Invalid
 
 _TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}

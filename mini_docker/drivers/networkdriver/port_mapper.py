@@ -13,13 +13,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address
 
-from mini_docker.drivers.networkdriver.contract import Address, PortBinding, PublishedPort
+from mini_docker.drivers.networkdriver.contract import Address, PortBinding, PortTaken, PublishedPort
 from mini_docker.drivers.networkdriver.port_allocator import (
     FIRST_DYNAMIC_PORT,
     LAST_DYNAMIC_PORT,
     HostPort,
     PortAllocator,
-    PortTaken,
 )
 from mini_docker.drivers.networkdriver.port_holder import PortHolder
 from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
@@ -95,7 +94,7 @@ class PortMapper:
             for port in ports:
                 try:
                     if self._proxies is not None and self._needs_proxy(port) and self._proxies.runs(port):
-                        self._allocator.allocate(_host_port(port), f"endpoint {endpoint}")  # the proxy holds it
+                        self._allocator.allocate(_host_port(port), endpoint)  # the proxy holds it
                     else:
                         self._take(_host_port(port), endpoint)
                         self._serve(port, container)
@@ -129,7 +128,7 @@ class PortMapper:
         raise Conflict(f"all ports are allocated: none of {first}-{last}/{binding.protocol} is free on {address}")
 
     def _take(self, port: HostPort, endpoint: str) -> None:
-        self._allocator.allocate(port, f"endpoint {endpoint}")
+        self._allocator.allocate(port, endpoint)
         try:
             self._holder.hold(port)
         except Exception:

@@ -62,6 +62,8 @@ class UserlandProxies:
                 door.bind(str(path))
                 door.listen()
                 if port.protocol == "tcp":
+                    # Its connections inherit it: those that linger after their end (TIME_WAIT) leave the port free.
+                    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     held.listen(BACKLOG)
                 elif held.family == socket.AF_INET:
                     # Here already: of datagrams that came before, it would not be known to which address.

@@ -3,7 +3,8 @@
 The ticket office (``/token``) is part of the same server, so that the whole dance of Docker Hub can be
 watched on one machine. It knows requests and scopes, not what is behind the door.
 
-Source: "Token Authentication Specification" of the distribution project; RFC 7617 (Basic), RFC 6750 (Bearer).
+Sources: "Token Authentication Specification" and "OAuth2" of the distribution project; RFC 7617 (Basic), RFC 6750
+(Bearer).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from mini_docker.http.messages import Answer
 from mini_docker.http.responder import Responder
@@ -72,59 +74,84 @@ class TokenAccess:
 
     Args:
         anonymous_pull: whether strangers get tickets for pulling.
+        scheme: ``http`` or ``https``: how the office is reached, unless a proxy in front of it says otherwise.
     """
 
-    def __init__(self, passwords: Passwords, office: TicketOffice, anonymous_pull: bool) -> None:
+    def __init__(self, passwords: Passwords, office: TicketOffice, anonymous_pull: bool, scheme: str = "http") -> None:
         self._passwords = passwords
         self._office = office
         self._anonymous_pull = anonymous_pull
+        self._scheme = scheme
 
     def check(self, asked: Asked) -> None:
         """Read the ticket that comes with the request."""
         scope = scope_of(asked)
-        scheme, _, text = asked.request.header("authorization").partition(" ")
-        ticket = self._office.read(text) if scheme.lower() == "bearer" else None
+        kind, _, text = asked.request.header("authorization").partition(" ")
+        ticket = self._office.read(text) if kind.lower() == "bearer" else None
         if ticket is not None and (not scope or ticket.grants(scope)):
             return
-        host = asked.request.header("host")
-        challenge = f'Bearer realm="http://{host}/token",service="{SERVICE}"'
+        host, scheme = asked.request.header("host"), asked.request.header("x-forwarded-proto", self._scheme)
+        challenge = f'Bearer realm="{scheme}://{host}/token",service="{SERVICE}"'
         challenge += f',scope="{scope}"' if scope else ""
-        if scheme:
+        if kind:
             challenge += ',error="insufficient_scope"' if ticket else ',error="invalid_token"'
         message = "requested access to the resource is denied" if ticket else "authentication required"
         headers = (("WWW-Authenticate", challenge),)
         raise Refused("DENIED" if ticket else "UNAUTHORIZED", message, status=401, headers=headers)
 
     def give_token(self, asked: Asked, responder: Responder) -> None:
-        """Write a ticket: by GET for a password, by POST for a refresh token (OAuth2)."""
-        if asked.request.method == "POST":
-            form = parse_qs(asked.request.body.read().decode(errors="replace"))
-            user = self._office.user_of(form.get("refresh_token", [""])[0])
-            if user is None:
-                raise Refused("UNAUTHORIZED", "invalid refresh token")
-            scopes, offline = " ".join(form.get("scope", [])).split(), False
-        else:
-            user = authenticated(self._passwords, asked)
-            if user is None and asked.request.header("authorization"):
-                raise Refused("UNAUTHORIZED", "incorrect username or password")
-            scopes = " ".join(value for name, value in asked.request.query if name == "scope").split()
-            offline = asked.query("offline_token") == "true" and user is not None
-        granted = tuple(scope for scope in (self._allowed(user, scope) for scope in scopes) if scope)
-        text, seconds = self._office.write(Ticket(user or "", granted))
+        """Write a ticket: by GET for a password, by POST as OAuth2 has it."""
+        demand = self._by_post(asked) if asked.request.method == "POST" else self._by_get(asked)
+        granted = tuple(scope for scope in (self._allowed(demand.user, scope) for scope in demand.scopes) if scope)
+        text, seconds = self._office.write(Ticket(demand.user, granted))
         value: dict[str, object] = {"token": text, "access_token": text, "expires_in": seconds}
-        if offline and user:
-            value["refresh_token"] = self._office.refresh_token(user)
+        if demand.offline and demand.user:
+            value["refresh_token"] = self._office.refresh_token(demand.user, self._passwords.stamp(demand.user))
         responder.answer(Answer(200, (("Content-Type", "application/json"),), json.dumps(value).encode()))
 
-    def _allowed(self, user: str | None, scope: str) -> str:
+    def _by_get(self, asked: Asked) -> _Demand:
+        user = authenticated(self._passwords, asked)
+        if user is None and asked.request.header("authorization"):
+            raise Refused("UNAUTHORIZED", "incorrect username or password")
+        scopes = " ".join(value for name, value in asked.request.query if name == "scope").split()
+        return _Demand(user or "", scopes, asked.query("offline_token") == "true")
+
+    def _by_post(self, asked: Asked) -> _Demand:
+        form = dict(parse_qsl(asked.request.body.read().decode(errors="replace")))
+        if form.get("grant_type") == "password":
+            user = form.get("username", "")
+            known = self._passwords.verify(user, form.get("password", ""))
+        else:
+            # Good until the password changes or the user is gone: then the stamp is another.
+            user, stamp = self._office.bearer_of(form.get("refresh_token", ""))
+            known = bool(user) and stamp == self._passwords.stamp(user)
+        if not known:
+            raise Refused("UNAUTHORIZED", "incorrect username or password, or a refresh token that is over")
+        return _Demand(user, form.get("scope", "").split(), form.get("access_type") == "offline")
+
+    def _allowed(self, user: str, scope: str) -> str:
         """As much of a scope as the caller may have; empty for none."""
-        if user is not None:
+        if user:
             return scope
         kind, _, rest = scope.partition(":")
         name, _, actions = rest.rpartition(":")
         if self._anonymous_pull and kind == "repository" and "pull" in actions.split(","):
             return f"repository:{name}:pull"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What somebody who asks for a ticket wants.
+
+    Attributes:
+        user: who it is; empty for a stranger.
+        offline: whether also what to trade in for further tickets.
+    """
+
+    user: str
+    scopes: list[str]
+    offline: bool
 
 
 def scope_of(asked: Asked) -> str:

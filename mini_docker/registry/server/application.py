@@ -5,6 +5,7 @@ Source: OCI distribution specification 1.1, "Endpoints".
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Asked, Responder], None]
 READING = frozenset({"GET", "HEAD"})
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RegistryApplication:
@@ -64,6 +66,15 @@ class RegistryApplication:
             self._refuse(responder, refused.answer())
         except RequestRefused as refused:
             self._refuse(responder, too_early(refused.status, str(refused)))
+        except (ConnectionError, TimeoutError):
+            raise  # the client went away
+        except OSError as error:
+            # Our own trouble, not the client's: it must not look as if the connection had broken.
+            log.error("%s %r: %s", request.method, request.path, error)
+            status = 507 if error.errno in _NO_SPACE else 500
+            self._refuse(responder, Refused("UNKNOWN", f"the registry cannot: {error.strerror}", status).answer())
+        finally:
+            log.info("%s %r: %s", request.method, request.path, responder.status or "no answer")
 
     def _answer(self, request: Request, responder: Responder) -> None:
         asked = Asked.decode(request)

@@ -15,7 +15,6 @@ from mini_docker.registry.server.request import Asked, checked_digest, checked_n
 from mini_docker.registry.server.storage import Storage
 from mini_docker.registry.server.uploads import Uploads
 
-PIECE_BYTES = 256 * 1024
 BINARY = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
@@ -31,25 +30,20 @@ class Blobs:
         """Send a blob or a range of it; the same for HEAD, where the responder leaves the body out."""
         with self._storage.open_blob(asked.repository, asked.item) as file:
             size = os.fstat(file.fileno()).st_size
-            etag = f'"{asked.item}"'
             headers = [
-                ("Content-Type", BINARY), ("Docker-Content-Digest", asked.item), ("ETag", etag),
+                ("Content-Type", BINARY), ("Docker-Content-Digest", asked.item), ("ETag", f'"{asked.item}"'),
                 ("Accept-Ranges", "bytes"), ("Cache-Control", "max-age=31536000"),
             ]  # fmt: skip
-            if etag in (word.strip() for word in asked.request.header("if-none-match").split(",")):
+            if asked.has_already(asked.item):
                 responder.answer(Answer(304, headers))
                 return
-            first, last = _wanted_range(asked.request.header("range"), size)
+            first, last = _wanted_range(asked.range_for(asked.item), size)
             partial = (first, last) != (0, size - 1)
             if partial:
                 headers.append(("Content-Range", f"bytes {first}-{last}/{size}"))
-            left = last - first + 1
-            responder.start(206 if partial else 200, [*headers, ("Content-Length", str(left))])
-            if asked.request.method == "GET":
-                file.seek(first)
-                while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-                    responder.write(piece)
-                    left -= len(piece)
+            count = last - first + 1
+            responder.start(206 if partial else 200, [*headers, ("Content-Length", str(count))])
+            responder.write_file(file.fileno(), first, count)
             responder.finish()
 
     def delete(self, asked: Asked, responder: Responder) -> None:
@@ -84,13 +78,13 @@ class UploadHandlers:
 
     def patch(self, asked: Asked, responder: Responder) -> None:
         """Take the next bytes."""
-        size = self._take(asked, asked.item, _offset(asked.request.header("content-range")))
+        size = self._take(asked, asked.item, _offset(asked))
         responder.answer(Answer(202, self._state(asked, asked.item, size)))
 
     def put(self, asked: Asked, responder: Responder) -> None:
         """Take the last bytes, if any, and make it a blob."""
         digest = checked_digest(asked.query("digest"))
-        self._take(asked, asked.item, _offset(asked.request.header("content-range")))
+        self._take(asked, asked.item, _offset(asked))
         self._uploads.finish(asked.repository, asked.item, digest)
         self._created(asked, responder, digest)
 
@@ -149,10 +143,18 @@ def _wanted_range(header: str, size: int) -> tuple[int, int]:
     return first, last
 
 
-def _offset(content_range: str) -> int | None:
+def _offset(asked: Asked) -> int | None:
+    """Where the client believes that the upload goes on; None where it does not say.
+
+    Raises:
+        Refused: the range is malformed, or not as long as the body.
+    """
+    content_range, length = asked.request.header("content-range"), asked.request.header("content-length")
     if not content_range:
         return None
     match = _CONTENT_RANGE.fullmatch(content_range.strip())
-    if match is None:
+    if match is None or int(match[1]) > int(match[2]):
         raise Refused("RANGE_INVALID", f"malformed Content-Range: {content_range}")
+    if length and int(length) != int(match[2]) - int(match[1]) + 1:
+        raise Refused("SIZE_INVALID", f"the range {content_range} has another length than the body, {length} bytes")
     return int(match[1])

@@ -15,7 +15,9 @@ STATUS_OF_CODE = {
     "MANIFEST_BLOB_UNKNOWN": 400, "MANIFEST_INVALID": 400, "MANIFEST_UNKNOWN": 404, "NAME_INVALID": 400,
     "NAME_UNKNOWN": 404, "SIZE_INVALID": 400, "TAG_INVALID": 400, "UNAUTHORIZED": 401, "DENIED": 403,
     "UNSUPPORTED": 405, "TOOMANYREQUESTS": 429, "RANGE_INVALID": 416, "PAGINATION_NUMBER_INVALID": 400,
+    "UNKNOWN": 500,
 }  # fmt: skip
+_CODE_OF_STATUS = {413: "SIZE_INVALID", 503: "TOOMANYREQUESTS"}
 
 
 class Refused(MiniDockerError):
@@ -46,4 +48,6 @@ def body_of(code: str, message: str) -> bytes:
 
 def too_early(status: int, message: str) -> Answer:
     """The answer to what is not even a request (malformed, too large, too slow)."""
-    return Answer(status, (("Content-Type", "application/json"),), body_of("UNSUPPORTED", message))
+    return Answer(
+        status, (("Content-Type", "application/json"),), body_of(_CODE_OF_STATUS.get(status, "UNSUPPORTED"), message)
+    )

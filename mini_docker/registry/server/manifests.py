@@ -32,9 +32,8 @@ class Manifests:
         """Send a manifest."""
         digest = self._digest(asked)
         media_type, data = self._storage.manifest(asked.repository, digest)
-        etag = f'"{digest}"'
-        headers = (("Content-Type", media_type), ("Docker-Content-Digest", digest), ("ETag", etag))
-        if etag in (word.strip() for word in asked.request.header("if-none-match").split(",")):
+        headers = (("Content-Type", media_type), ("Docker-Content-Digest", digest), ("ETag", f'"{digest}"'))
+        if asked.has_already(digest):
             responder.answer(Answer(304, headers))
         else:
             responder.answer(Answer(200, headers, data))

@@ -64,6 +64,21 @@ class Asked:
         """A query parameter; empty when absent."""
         return next((value for key, value in self.request.query if key == name), "")
 
+    def has_already(self, digest: str) -> bool:
+        """Whether the client says that it has the content already (RFC 9110, 13.1.2)."""
+        said = self.request.header("if-none-match")
+        return said.strip() == "*" or digest in _entity_tags(said)
+
+    def range_for(self, digest: str) -> str:
+        """The range that is wanted of the content; none when the client's part is of other content (13.1.5)."""
+        condition = self.request.header("if-range")
+        return self.request.header("range") if not condition or digest in _entity_tags(condition) else ""
+
+
+def _entity_tags(header: str) -> list[str]:
+    """The tags of a list: ``"sha256:…"``, ``W/"sha256:…"``; without quotes, too, as Docker's registry takes them."""
+    return [word.strip().removeprefix("W/").strip('"') for word in header.split(",")]
+
 
 def checked_digest(text: str) -> str:
     """*text* itself, when it is a digest.

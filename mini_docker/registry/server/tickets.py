@@ -85,14 +85,14 @@ class TicketOffice:
             return None
         return Ticket(claims["sub"], tuple(claims["scopes"]))
 
-    def refresh_token(self, user: str) -> str:
-        """What a user may trade in for tickets instead of the password."""
-        return self._sign({"sub": user, "use": "refresh"})
+    def refresh_token(self, user: str, stamp: str) -> str:
+        """What a user may trade in for tickets instead of the password, as long as the password has this *stamp*."""
+        return self._sign({"sub": user, "use": "refresh", "stamp": stamp})
 
-    def user_of(self, refresh_token: str) -> str | None:
-        """Whose refresh token it is; None when we did not write it."""
-        claims = self._verify(refresh_token, "refresh")
-        return None if claims is None else str(claims["sub"])
+    def bearer_of(self, refresh_token: str) -> tuple[str, str]:
+        """Whose refresh token it is, and the stamp of the password it was given for; both empty if not ours."""
+        claims = self._verify(refresh_token, "refresh") or {}
+        return str(claims.get("sub", "")), str(claims.get("stamp", ""))
 
     def _sign(self, claims: dict[str, Any]) -> str:
         head = _encode(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())

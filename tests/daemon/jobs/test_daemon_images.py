@@ -188,3 +188,24 @@ def test_reference_filter_of_a_registry_with_a_port(house: FakeHouse) -> None:
     assert found("localhost:5000/me/app") == found("localhost:5000/*/app") == both
     assert found("localhost:5000/me/app:v*") == (both[0], [])
     assert found("localhost") == found("localhost:5000") == (None, [])
+
+
+def test_a_repositorys_digests_go_with_its_last_tag(house: FakeHouse) -> None:
+    """As in Docker: what a registry knows an image by lives as long as a tag of that repository, others' live on."""
+    image = imported(house)
+    mine, theirs = "registry:5000/me/app", "registry:5000/you/app"
+    for repository in (mine, theirs):
+        house.tags.set_digest(repository, "sha256:" + "1" * 64, image)
+    for tag in ("1", "2"):
+        house.run("tag", "tiny", repo=mine, tag=tag)
+    assert house.run("image_delete", f"{mine}:1") == [{"Untagged": f"{mine}:1"}]
+    assert house.run("image_delete", f"{mine}:2") == [
+        {"Untagged": f"{mine}:2"},
+        {"Untagged": f"{mine}@sha256:{'1' * 64}"},
+    ]
+    assert house.run("image_delete", "tiny") == [{"Untagged": "tiny:latest"}]
+    assert house.run("image_inspect", f"{theirs}@sha256:{'1' * 64}")["Id"] == image
+    assert house.run("image_delete", f"{theirs}@sha256:{'1' * 64}") == [
+        {"Untagged": f"{theirs}@sha256:{'1' * 64}"},
+        {"Deleted": image},
+    ]

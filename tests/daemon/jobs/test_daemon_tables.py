@@ -137,7 +137,10 @@ def test_users_network(house: FakeHouse) -> None:
     assert network["Aliases"] == [container[:12]] and network["NetworkID"] == "id-of-mine" and network["IPAddress"]
     resolv_conf = house.containers.get(container).resolv_conf_path.read_text()
     assert "nameserver 127.0.0.11" in resolv_conf and "ndots:0" in resolv_conf and house.dns.served == {container}
-    house.run("stop", container)
+    said = house.start("sleep", host={"NetworkMode": "mine", "DnsOptions": ["ndots:3"]})
+    assert "options ndots:3\n" in house.containers.get(said).resolv_conf_path.read_text(), "what was asked for stays"
+    for each in (container, said):
+        house.run("stop", each)
     assert not house.dns.served and house.network_driver.held() == 0
     with pytest.raises(NotFound, match="network nosuch not found"):
         house.start("sleep", host={"NetworkMode": "nosuch"})

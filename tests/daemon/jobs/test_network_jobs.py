@@ -30,7 +30,7 @@ from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
-from mini_docker.drivers.networkdriver.contract import Address
+from mini_docker.drivers.networkdriver.contract import Address, PortTaken
 from mini_docker.drivers.networkdriver.dns_message import Names
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.none import NoneDriver
@@ -92,7 +92,7 @@ class House:
             "init_networkdriver": InitNetworkdriver(self.table, lambda id: default_network(self.options, id)),
             "allocate_interface": AllocateInterface(self.table),
             "release_interface": ReleaseInterface(self.table),
-            "allocate_port": AllocatePort(self.table),
+            "allocate_port": AllocatePort(self.table, self.containers),
             "link": Link(self.bridge),
             "log": Log(self.events),
             **networks.handlers(self.table, self.containers, cast(ExecDriver, Sandboxes()), self.names, files),
@@ -154,6 +154,27 @@ def test_ports_are_allocated(house: House) -> None:
     assert sum(isinstance(rule, PortForward) for rule in house.firewall.standing) == 2
     house.run("release_interface", "e1", house.default)
     assert not any(isinstance(rule, PortForward) for rule in house.firewall.standing)
+
+
+def test_a_taken_port_names_the_container_that_has_it(house: House) -> None:
+    """The driver knows endpoints only; a user knows names."""
+    house.container("web")
+    house.run("network_connect", "bridge", body={"Container": "web"})
+    place = house.containers.get("web").attachments["bridge"]
+    wish = {"ContainerPort": 80, "Protocol": "tcp", "HostIp": "127.0.0.1", "HostPorts": [18077, 18077]}
+    house.run("allocate_port", place.endpoint_id, house.default, bindings=json.dumps([wish]))
+    house.run("allocate_interface", "e2", house.default)
+    with pytest.raises(PortTaken, match=r"port is already allocated \(by container web\)"):
+        house.run("allocate_port", "e2", house.default, bindings=json.dumps([wish]))
+    house.run("release_interface", place.endpoint_id, house.default)
+
+
+@pytest.mark.parametrize("wish", [{"Aliases": ["www"]}, {"IPAMConfig": {"IPv4Address": "10.7.0.9"}}])
+def test_a_predefined_network_gives_no_aliases_and_no_wished_addresses(house: House, wish: dict[str, Any]) -> None:
+    """As Docker: there is no name server on it, and its addresses are the daemon's to give."""
+    house.container("web")
+    with pytest.raises(Invalid, match="user defined networks"):
+        house.run("network_connect", "bridge", body={"Container": "web", "EndpointConfig": wish})
 
 
 @pytest.mark.parametrize("bindings", ["[1]", "[{}]", '[{"ContainerPort":"x","Protocol":"tcp","HostIp":""}]', "no"])

@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import pytest
 
 from mini_docker.archive.pack import as_stream, pack
+from mini_docker.archive.unpack import unpack
 from mini_docker.drivers.graphdriver.contract import Change, ChangeKind, GraphDriver, StorageOptions
 from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.linux.kernel import LinuxKernel
@@ -68,6 +69,50 @@ def committed(driver: GraphDriver, layer_id: str, parent: str | None, new_id: st
     driver.create(new_id, parent)
     with driver.diff(layer_id, parent) as stream:
         return driver.apply(new_id, parent, stream)
+
+
+def rebased(driver: GraphDriver, layer_id: str, parent: str | None, archive: BinaryIO) -> int:
+    """A layer that is unpacked before its driver knows what it stands on; returns the bytes that it added."""
+    rebasing = driver.rebasing
+    if rebasing is None:
+        pytest.skip(f"a layer of {driver.name} begins as a copy of its parent, which must be there first")
+    implied: list[bytes] = []
+    loose = rebasing.make_loose(is_base=parent is None)
+    try:
+        size = unpack(
+            archive, loose.descriptor, KERNEL, whiteouts=loose.whiteouts, on_implied=implied.append, ids=loose.ids
+        )
+        rebasing.rebase(loose, layer_id, parent, implied)
+    finally:
+        rebasing.discard(loose)
+    return size
+
+
+def layer_of_all_kinds(root_too: bool) -> bytes:
+    """A layer that adds, replaces, deletes, empties, and leaves directories undescribed."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+
+        def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: Any) -> None:
+            info = tarfile.TarInfo(name)
+            info.type, info.mtime, info.mode = kind, 1_600_000_000, 0o750
+            for field, value in fields.items():
+                setattr(info, field, value)
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+
+        if root_too:
+            member("./", tarfile.DIRTYPE, uid=7)
+        member("file", size=5)
+        member("hard", tarfile.LNKTYPE, linkname="file")
+        member("private/.wh.gone")
+        member("emptied/.wh..wh..opq")
+        member("emptied/new", size=1)
+        member(".wh.tree")
+        member("tree", size=2)
+        member("new/deep/link", tarfile.SYMTYPE, linkname="../../file")
+        member(".wh.nothing")
+        member("device", tarfile.CHRTYPE, devmajor=1, devminor=3)
+    return data.getvalue()
 
 
 def killed_before_operation(number: int, work: Callable[[], None]) -> bool:
@@ -278,6 +323,75 @@ class GraphDriverLaws:
             status = (root / "private").stat()
             assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o700, 5, 6)
             assert stat.S_IMODE((root / "new" / "deep").stat().st_mode) == 0o755
+
+    @pytest.mark.parametrize("root_too", [True, False], ids=["with root", "without root"])
+    @pytest.mark.parametrize("parent", ["base", None], ids=["on a base", "as the base"])
+    def test_unpacked_before_its_parent_a_layer_is_the_same(
+        self, driver: GraphDriver, parent: str | None, root_too: bool
+    ) -> None:
+        """Rebasing is a question of time alone: content, looks, deletions, changes, size are as by create and apply."""
+        driver.create_read_write("base", None, NO_LIMITS)
+        with opened(driver, "base") as root:
+            os.chmod(root, 0o711)
+            os.setxattr(root, "user.note", b"root")
+            for name in ("private", "emptied", "tree"):
+                (root / name).mkdir(0o700)
+                os.chown(root / name, 5, 6)
+                (root / name / "gone").write_text("below")
+        archive = layer_of_all_kinds(root_too)
+        size = rebased(driver, "rebased", parent, io.BytesIO(archive))
+        driver.create("applied", parent)
+        assert size == driver.apply("applied", parent, io.BytesIO(archive))
+        shown = seen(driver, "rebased")
+        times = {b"", b"new", b"new/deep", b"private", b"emptied"}  # of directories that nobody described
+        for path, node in seen(driver, "applied").items():
+            assert path in times or shown[path] == node, path
+        assert shown.keys() == seen(driver, "applied").keys()
+        assert driver.changes("rebased", parent) == driver.changes("applied", parent)
+        assert driver.size("rebased", parent) == driver.size("applied", parent) == size
+        with opened(driver, "rebased") as new, opened(driver, "applied") as old:
+            for path in map(os.fsdecode, times):
+                ours, theirs = (new / path).stat(), (old / path).stat()
+                assert (ours.st_mode, ours.st_uid, ours.st_gid) == (theirs.st_mode, theirs.st_uid, theirs.st_gid), path
+                assert os.listxattr(new / path) == os.listxattr(old / path)
+
+    def test_a_loose_layer_is_no_layer(self, driver: GraphDriver, root: Path) -> None:
+        """Nobody sees it, whether it is discarded, misplaced or corrupt; and nothing of it is left."""
+        layer(driver, "base", None, file="x")
+        with pytest.raises(Conflict, match="base"):
+            rebased(driver, "base", None, io.BytesIO(layer_of_all_kinds(False)))
+        with pytest.raises(NotFound, match="nobody"):
+            rebased(driver, "child", "nobody", io.BytesIO(layer_of_all_kinds(False)))
+        with pytest.raises(Invalid):
+            rebased(driver, "child", "base", io.BytesIO(layer_of_all_kinds(False)[:5000]))
+        assert driver.layers() == ["base"]
+        driver.cleanup()
+        assert os.listdir(root / "tmp") == []
+
+    def test_killed_while_layers_are_stacked_all_is_whole(self, driver: GraphDriver, root: Path) -> None:
+        """kill -9 before each file operation of unpacking and rebasing: the layer is there, whole, or not there."""
+        layer(driver, "whole", None, **{"file": "x", "private/gone": "y", "emptied/gone": "y", "tree/gone": "y"})
+        if driver.rebasing is None:
+            pytest.skip(f"a layer of {driver.name} begins as a copy of its parent, which must be there first")
+        archive = layer_of_all_kinds(False)
+        whole = seen(driver, "whole")
+
+        def work() -> None:
+            rebased(self.driver_class(root, KERNEL), "made", "whole", io.BytesIO(archive))
+
+        kills = 0
+        while killed_before_operation(kills, work):
+            kills += 1
+            successor: GraphDriver = self.driver_class(root, KERNEL)
+            successor.cleanup()
+            assert os.listdir(root / "tmp") == [], f"after {kills} operations"
+            assert seen(successor, "whole") == whole
+            if successor.exists("made"):
+                assert {b"file", b"hard", b"new/deep/link", b"emptied/new"} <= set(seen(successor, "made"))
+                successor.remove("made")
+            assert set(os.listdir(root)) - self.own_names == {"whole"}
+            successor.cleanup()
+        assert kills > 20
 
     def test_unknown_ids_are_not_found(self, driver: GraphDriver) -> None:
         """Every method says NotFound of an id it does not know; exists says no."""

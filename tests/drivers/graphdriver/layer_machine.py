@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mini_docker.drivers.graphdriver.contract import ChangeKind, GraphDriver, StorageOptions
 from mini_docker.linux.kernel import LinuxKernel
 from tests.archive.trees import folder
+from tests.drivers.graphdriver.contract_suite import rebased
 
 _clock = itertools.count(1_700_000_000_000_000_001, 1_000_003)
 
@@ -258,9 +259,12 @@ class LayerMachine(RuleBasedStateMachine):
         self.containers.append(layer_id)
 
     def commit_as(self, layer_id: str, source: str, parent: str | None) -> None:
-        self.driver.create(layer_id, parent)
         with self.driver.diff(source, parent) as stream:
-            size = self.driver.apply(layer_id, parent, stream)
+            if self.driver.rebasing and next(self.serial) % 2:
+                size = rebased(self.driver, layer_id, parent, stream)
+            else:
+                self.driver.create(layer_id, parent)
+                size = self.driver.apply(layer_id, parent, stream)
         assert size == self.driver.size(source, parent) == self.driver.size(layer_id, parent)
         self.trees[layer_id], self.parents[layer_id] = dict(self.trees[source]), parent
 

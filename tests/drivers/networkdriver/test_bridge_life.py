@@ -15,8 +15,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
-from mini_docker.drivers.networkdriver.contract import Lease, Pool, PortBinding
-from mini_docker.drivers.networkdriver.port_allocator import PortTaken
+from mini_docker.drivers.networkdriver.contract import Lease, Pool, PortBinding, PortTaken
 from mini_docker.errors import Conflict, Invalid, NotFound
 from mini_docker.linux.netlink import NetlinkError
 from mini_docker.linux.netlink_requests import CreateBridge, DeleteLink

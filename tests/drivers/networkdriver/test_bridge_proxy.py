@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mini_docker.drivers.networkdriver.contract import PortBinding
-from mini_docker.drivers.networkdriver.port_allocator import PortTaken
+from mini_docker.drivers.networkdriver.contract import PortBinding, PortTaken
 from tests.drivers.networkdriver.hosts import HOST_ADDRESS, OUTSIDE_ADDRESS, Host, firewall_of, host_with_bridge
 from tests.drivers.networkdriver.namespaces import ask
 
@@ -73,6 +72,17 @@ def test_without_route_localnet_the_proxy_serves_127_0_0_1_alone(form: str, tmp_
         assert not host.firewall.missing(host.driver._rules.rules())
         host.driver.unpublish("web")
         assert proxies(host) == []
+
+
+def test_a_port_that_was_served_can_be_published_again_at_once(tmp_path: Path) -> None:
+    """The last connections, which the container closed, still linger at the port (TIME_WAIT) for a minute."""
+    with host_with_bridge("none", proxies=tmp_path / "proxies", iptables=False) as host:
+        web = host.container("web")
+        with web.namespace.serve("web", 80):
+            for _ in range(2):
+                web.publish(BINDINGS[0])
+                assert ask("127.0.0.1", 18081).startswith("web")
+                host.driver.unpublish("web")
 
 
 def test_proxies_outlive_the_driver_and_are_known_again(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mini_docker.drivers.networkdriver.port_allocator import HostPort, PortAllocator, PortTaken
+from mini_docker.drivers.networkdriver.contract import PortTaken
+from mini_docker.drivers.networkdriver.port_allocator import HostPort, PortAllocator
 
 ADDRESSES = [ip_address(text) for text in ("0.0.0.0", "127.0.0.1", "10.0.0.1", "::", "::1")]
 PORTS = st.builds(HostPort, st.sampled_from(ADDRESSES), st.integers(8000, 8003), st.sampled_from(["tcp", "udp"]))
@@ -37,7 +38,7 @@ class Ports(RuleBasedStateMachine):
         if in_the_way:
             with pytest.raises(PortTaken) as caught:
                 self.allocator.allocate(port, holder)
-            assert caught.value.holder in {self.model[other] for other in in_the_way}
+            assert caught.value.endpoint in {self.model[other] for other in in_the_way}
         else:
             self.allocator.allocate(port, holder)
             self.model[port] = holder
@@ -79,6 +80,7 @@ def test_any_free_port_goes_round() -> None:
 
 def test_the_error_is_dockers() -> None:
     """Users and scripts know this sentence."""
-    error = PortTaken(ADDRESSES[0], 8080, "tcp", "endpoint e1", "driver failed: ")
+    error = PortTaken(ADDRESSES[0], 8080, "tcp", endpoint="e1").told(context="driver failed: ")
     assert str(error) == "driver failed: Bind for 0.0.0.0:8080 failed: port is already allocated (by endpoint e1)"
+    assert str(error.told(holder="container web")).endswith("failed: port is already allocated (by container web)")
     assert str(PortTaken(ADDRESSES[4], 80, "tcp")) == "Bind for [::1]:80 failed: port is already allocated"

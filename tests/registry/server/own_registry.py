@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 from mini_docker.http.limits import Limits
 from mini_docker.http.listeners import listen
 from mini_docker.http.server import HttpServer
+from mini_docker.http.tls import TlsSession
 from mini_docker.registry.server.access import Access, OpenAccess
 from mini_docker.registry.server.application import RegistryApplication
 from mini_docker.registry.server.errors import too_early
@@ -29,12 +31,20 @@ class Answered:
 
 
 class OwnRegistry:
-    """The server and a plain HTTP client for it that is none of our code."""
+    """The server and a plain HTTP client (for one in the clear) that is none of our code."""
 
-    def __init__(self, root: Path, access: Access | None = None, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        access: Access | None = None,
+        read_only: bool = False,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.storage = Storage(root)
         self.application = RegistryApplication(self.storage, access or OpenAccess(), read_only)
-        self.server = HttpServer(self.application, Limits(body_stall_seconds=5.0), too_early)
+        limits = limits or Limits(body_stall_seconds=5.0)
+        self.server = HttpServer(self.application, limits, too_early, (lambda: TlsSession(tls)) if tls else None)
         listener = listen(["tcp://127.0.0.1:0"])[0]
         self.host = f"127.0.0.1:{listener.socket.getsockname()[1]}"
         self.thread = threading.Thread(target=self.server.serve, args=([listener], 1.0), daemon=True)
@@ -63,8 +73,14 @@ class OwnRegistry:
 
 
 @contextmanager
-def own_registry(root: Path, access: Access | None = None, read_only: bool = False) -> Iterator[OwnRegistry]:
-    registry = OwnRegistry(root, access, read_only)
+def own_registry(
+    root: Path,
+    access: Access | None = None,
+    read_only: bool = False,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+) -> Iterator[OwnRegistry]:
+    registry = OwnRegistry(root, access, read_only, tls, limits)
     registry.thread.start()
     try:
         yield registry

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from mini_docker.registry.credentials import Credentials
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.server.access import BasicAccess, TokenAccess
 from mini_docker.registry.server.garbage import collect
-from mini_docker.registry.server.passwords import Passwords
+from mini_docker.registry.server.passwords import Passwords, new_line
 from mini_docker.registry.server.tickets import Ticket, TicketOffice
 from tests.registry.image_fixture import digest, make_image
 from tests.registry.pull_bench import PullBench
@@ -44,6 +45,46 @@ def test_passwords(passwords: Passwords, tmp_path: Path) -> None:
     file.write_text("ann:plain\n")
     with pytest.raises(Invalid, match="line 1"):
         Passwords.read(file)
+
+
+def line(user: str, password: str) -> str:
+    """A line of an htpasswd file, at bcrypt's lowest cost."""
+    return f"{user}:{Passwords({}).hash(password, '$2b$04$abcdefghijklmnopqrstuu')}\n"
+
+
+def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    """A new user may come in at once, a removed one no more; a broken file changes nobody's rights."""
+    file = tmp_path / "users"
+    file.write_text(line("ann", "secret"))
+    users = Passwords.read(file)
+    assert users.verify("ann", "secret") and not users.verify("bob", "word")
+    file.write_text(line("ann", "other") + line("bob", "word"))
+    assert users.verify("bob", "word") and users.verify("ann", "other") and not users.verify("ann", "secret")
+    file.write_text("nonsense\n")
+    assert users.verify("bob", "word")
+    file.write_text("")
+    assert not users.verify("bob", "word")
+
+
+def test_a_password_that_was_right_is_remembered(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Basic auth sends it with each request: crypt is asked once. What was wrong is never remembered."""
+    users = Passwords({"ann": passwords.hash_of("ann")})
+    asked: list[str] = []
+    crypt = users.hash
+    monkeypatch.setattr(users, "hash", lambda password, setting: asked.append(password) or crypt(password, setting))
+    assert [users.verify("ann", word) for word in ("secret", "secret", "wrong", "wrong", "secret")] == [
+        True, True, False, False, True,
+    ]  # fmt: skip
+    assert asked == ["secret", "wrong", "wrong"]
+
+
+def test_a_new_line_lets_its_user_in(tmp_path: Path) -> None:
+    """What `mini-docker registry htpasswd` prints is a user; what no line can hold is refused."""
+    (tmp_path / "users").write_text(new_line("ann", "secret") + "\n")
+    assert Passwords.read(tmp_path / "users").verify("ann", "secret")
+    for user, password in (("", "x"), ("a:b", "x"), ("a\nb", "x"), ("ann", ""), ("ann", "a\0b")):
+        with pytest.raises(Invalid):
+            new_line(user, password)
 
 
 def test_basic(passwords: Passwords, tmp_path: Path) -> None:
@@ -93,8 +134,36 @@ def test_forged_tickets_are_refused(text: str, at: int) -> None:
     forged = written[:at] + ("A" if written[at] != "A" else "B") + written[at + 1 :]
     assert office.read(forged) is None
     assert TicketOffice(b"x" * 32).read(written) is None
-    assert office.user_of(written) is None  # an access ticket is no refresh token, nor the other way round
-    assert office.read(office.refresh_token("ann")) is None
+    assert office.bearer_of(written) == ("", "")  # an access ticket is no refresh token, nor the other way round
+    assert office.read(office.refresh_token("ann", "stamp")) is None
+
+
+def test_tickets_as_oauth2_has_them(tmp_path: Path) -> None:
+    """By POST: for a password, and for a refresh token, until the password changes or the user is gone."""
+    file = tmp_path / "users"
+    file.write_text(line("ann", "secret"))
+    access = TokenAccess(Passwords.read(file), TicketOffice(b"k" * 32), anonymous_pull=False)
+    with own_registry(tmp_path / "registry", access) as registry:
+
+        def demand(**form: str) -> tuple[int, dict[str, str]]:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = registry.ask("POST", "/token", urlencode({"scope": "repository:a:push", **form}).encode(), headers)
+            return answer.status, json.loads(answer.body)
+
+        password = {"grant_type": "password", "username": "ann", "access_type": "offline"}
+        status, given = demand(password="secret", **password)
+        assert status == 200
+        bearer = {"Authorization": f"Bearer {given['access_token']}"}
+        assert registry.ask("POST", "/v2/a/blobs/uploads/", headers=bearer).status == 202
+        assert demand(password="wrong", **password)[0] == 401
+        refresh = {"grant_type": "refresh_token", "refresh_token": given["refresh_token"]}
+        assert demand(**refresh)[0] == 200
+        file.write_text(line("ann", "other"))
+        assert demand(**refresh)[0] == 401
+        _, given = demand(password="other", **password)
+        file.write_text("")
+        assert demand(grant_type="refresh_token", refresh_token=given["refresh_token"])[0] == 401
+        assert demand(grant_type="refresh_token", refresh_token="")[0] == 401
 
 
 def test_tickets_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mini_docker.http.limits import Limits
 from mini_docker.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from mini_docker.registry.manifest import LARGEST_MANIFEST
+from mini_docker.registry.server.uploads import Uploads
 from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.server.own_registry import Answered, OwnRegistry, own_registry
 
@@ -168,8 +172,66 @@ def test_conditional_requests(registry: OwnRegistry, image: ImageFixture) -> Non
     registry.push("me/app", "1", image)
     for path in (f"/v2/me/app/blobs/{image.id}", "/v2/me/app/manifests/1"):
         etag = registry.ask("GET", path).headers["ETag"]
-        again = registry.ask("GET", path, headers={"If-None-Match": etag})
-        assert (again.status, again.body) == (304, b"")
+        for said in (etag, f'"x", W/{etag}', etag.strip('"'), "*"):
+            again = registry.ask("GET", path, headers={"If-None-Match": said})
+            assert (again.status, again.body) == (304, b"")
+        assert registry.ask("GET", path, headers={"If-None-Match": '"sha256:0"'}).status == 200
+
+
+def test_a_range_of_other_content_is_not_sent(registry: OwnRegistry) -> None:
+    """If-Range: who has a part of something else needs the whole."""
+    name = registry.push_blob("me/app", DATA)
+    for condition, status in ((f'"{name}"', 206), ('"sha256:0"', 200)):
+        headers = {"Range": "bytes=10-", "If-Range": condition}
+        assert registry.ask("GET", f"/v2/me/app/blobs/{name}", headers=headers).status == status
+
+
+def test_a_chunk_that_lies_about_its_length_is_refused(registry: OwnRegistry) -> None:
+    """What range and length say must agree, before a byte is taken; then the upload goes on."""
+    location = begin(registry)
+    lies = (("0-5", 400, "SIZE_INVALID"), ("5-0", 416, "RANGE_INVALID"), ("x", 416, "RANGE_INVALID"))
+    for said, status, expected in lies:
+        answer = registry.ask("PATCH", location, b"12345", {"Content-Range": said})
+        assert (answer.status, code(answer)) == (status, expected)
+    assert registry.ask("PATCH", location, b"12345", {"Content-Range": "0-4"}).headers["Range"] == "0-4"
+
+
+def test_a_full_disk_is_told(registry: OwnRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry's own trouble gets an answer, and what had come stays: it is no broken connection."""
+    location = begin(registry)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Uploads, "append", full)
+    answer = registry.ask("PATCH", location, b"12345")
+    assert (answer.status, code(answer)) == (507, "UNKNOWN")
+    monkeypatch.undo()
+    assert registry.ask("PATCH", location, b"12345").status == 202
+
+
+def test_oversized_requests_are_refused(registry: OwnRegistry) -> None:
+    """A manifest of more than four megabytes, a header without an end: refused."""
+    large = registry.ask("PUT", "/v2/me/app/manifests/1", b" " * (LARGEST_MANIFEST + 1), {"Content-Type": "x/y"})
+    assert (large.status, code(large)) == (413, "SIZE_INVALID")
+    assert registry.ask("GET", "/v2/", headers={"X": "x" * 300_000}).status == 431
+    assert registry.ask("GET", "/v2/").status == 200
+
+
+def test_slow_clients_harm_nobody(tmp_path: Path) -> None:
+    """Fifty who stop in the middle are ended; others are served meanwhile, and what came of an upload stays."""
+    with own_registry(tmp_path, limits=Limits(body_stall_seconds=0.5, header_seconds=0.5)) as registry:
+        location = begin(registry)
+        host, _, port = registry.host.partition(":")
+        slow = [socket.create_connection((host, int(port))) for _ in range(50)]
+        halves = [b"GET /v2/ HT", f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode()]
+        for number, sock in enumerate(slow):
+            sock.sendall(halves[number == 0])
+        assert registry.ask("GET", "/v2/").status == 200
+        for sock in slow:
+            with sock:
+                assert b" 408 " in b"".join(iter(lambda sock=sock: sock.recv(4096), b""))  # type: ignore[misc]
+        assert registry.ask("GET", location).headers["Range"] == "0-3"
 
 
 def test_manifests(registry: OwnRegistry, image: ImageFixture) -> None:

@@ -8,14 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from mini_docker.http.connection import Application
+from mini_docker.http.listeners import listen
+from mini_docker.http.messages import Request
+from mini_docker.http.responder import Responder
+from mini_docker.http.server import HttpServer
+from mini_docker.registry.reference import Reference
+from mini_docker.registry.upload import Blob, Outcome, push_blob
 from tests.registry.cutting_proxy import CuttingProxy
 from tests.registry.debian_registry import answers, debian_registry, fill, free_port
-from tests.registry.image_fixture import ImageFixture, make_image
+from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.pull_bench import PullBench
 from tests.registry.server.own_registry import OwnRegistry, own_registry
 from tests.registry.tiny_registry import wait_until
@@ -110,3 +120,47 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert swept.stdout == "removed 0 manifests, 0 blobs and 0 uploads: 0 bytes\n"
     assert subprocess.run([*program, "--help"], check=False, capture_output=True).returncode == 0
+
+
+def test_a_small_blob_travels_whole_and_a_lost_answer_is_no_loss(registry: OwnRegistry, tmp_path: Path) -> None:
+    """HEAD, POST, PUT; and when the answer to the PUT is lost, HEAD says that it had arrived."""
+    asked: list[str] = []
+
+    def losing(request: Request, responder: Responder) -> None:
+        asked.append(request.method)
+        if asked.count("PUT") == 1 and request.method == "PUT":
+            registry.application(request, cast(Responder, Deaf()))
+            raise ConnectionResetError
+        registry.application(request, responder)
+
+    bench = PullBench(tmp_path / "bench")
+    data = b"small"
+    with losing_registry(losing) as host:
+        session = bench.registry.session(Reference.parse(f"{host}/me/app"), push=True)
+        blob = Blob(digest(data), len(data), lambda: io.BytesIO(data))
+        assert push_blob(session, blob) is Outcome.PUSHED
+        assert push_blob(session, blob) is Outcome.EXISTED
+    assert asked == ["GET", "HEAD", "POST", "PUT", "HEAD", "HEAD"]
+    assert registry.ask("GET", f"/v2/me/app/blobs/{digest(data)}").body == data
+
+
+class Deaf:
+    """A responder that says nothing."""
+
+    started, status = False, 0
+
+    def answer(self, answer: object) -> None:
+        pass
+
+
+@contextmanager
+def losing_registry(application: Application) -> Iterator[str]:
+    server = HttpServer(application)
+    listener = listen(["tcp://127.0.0.1:0"])[0]
+    thread = threading.Thread(target=server.serve, args=([listener], 1.0))
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.socket.getsockname()[1]}"
+    finally:
+        server.stop()
+        thread.join(5)
