@@ -19,7 +19,9 @@ def test_a_word_goes_down_a_chain_of_jobs_and_comes_back() -> None:
 
     def link(job: Job) -> None:
         depth = names.index(job.name)
-        job.stdout.write(job.env["word"].encode() if depth == len(names) - 1 else child_of(job, names[depth + 1]).output())
+        job.stdout.write(
+            job.env["word"].encode() if depth == len(names) - 1 else child_of(job, names[depth + 1]).output()
+        )
 
     def child_of(job: Job, name: str) -> Job:
         child = job.child(name, str(job.id))

@@ -39,7 +39,9 @@ def wait_for_a_signal(end: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def bear(parent: Parent, flags: int, joins: tuple[tuple[str, int], ...] = (), spec: ContainerSpec | None = None) -> Newborn:
+def bear(
+    parent: Parent, flags: int, joins: tuple[tuple[str, int], ...] = (), spec: ContainerSpec | None = None
+) -> Newborn:
     """Bear a process, and do not come back before it heard its word."""
     kernel = LinuxKernel()
     newborn = parent._map(kernel, parent._clone(kernel, flags, joins, -1, wait_for_a_signal, ()), spec)
@@ -55,7 +57,9 @@ def parent() -> Iterator[Parent]:
     made = Parent(LinuxKernel())
     yield made
     os.close(made._own_pid_namespace)
-    assert os.readlink("/proc/self/ns/pid_for_children") == before, "the parent did not come back to its own pid namespace"
+    assert os.readlink("/proc/self/ns/pid_for_children") == before, (
+        "the parent did not come back to its own pid namespace"
+    )
 
 
 def test_exactly_the_chosen_namespaces_are_new(parent: Parent) -> None:
@@ -74,7 +78,9 @@ def test_a_joined_pid_namespace_is_the_others_and_only_for_the_child(parent: Par
     second = bear(parent, 0, ((f"/proc/{first.pid}/ns/pid", c.CLONE_NEWPID),))
     third = bear(parent, 0)
     places = [namespace_of(newborn.pid, "pid") for newborn in (first, second, third)]
-    levels = [line.split() for line in Path(f"/proc/{second.pid}/status").read_text().splitlines() if line.startswith("NSpid")]
+    levels = [
+        line.split() for line in Path(f"/proc/{second.pid}/status").read_text().splitlines() if line.startswith("NSpid")
+    ]
     for newborn in (third, second, first):
         bury(LinuxKernel(), newborn)
     assert places[0] == places[1] != places[2] == os.readlink("/proc/self/ns/pid")
@@ -85,7 +91,10 @@ def test_the_id_maps_are_written_before_the_word(parent: Parent) -> None:
     """Random maps: outside the process has the host's id, and the kernel shows the very map."""
     host_id, size = 100_000 + secrets.randbelow(1 << 20), 1 + secrets.randbelow(60_000)
     spec = ContainerSpec(
-        ProcessSpec(("true",)), (Namespace("user"),), uid_map=(IdMap(0, host_id, size),), gid_map=(IdMap(0, host_id + 7, size),)
+        ProcessSpec(("true",)),
+        (Namespace("user"),),
+        uid_map=(IdMap(0, host_id, size),),
+        gid_map=(IdMap(0, host_id + 7, size),),
     )
     newborn = bear(parent, c.CLONE_NEWUSER, spec=spec)
     shown = [Path(f"/proc/{newborn.pid}/{name}").read_text().split() for name in ("uid_map", "gid_map")]

@@ -28,7 +28,9 @@ def test_the_nearest_layer_stays_the_nearest() -> None:
     """The kernel looks into lower directories in the order in which they are given."""
     lowers = names(5)
     mount = OverlayMount(Path("/links"), lowers)
-    assert [value for key, value in mount.by_parameters() if key == "lowerdir+"] == [f"/links/{name}" for name in lowers]
+    assert [value for key, value in mount.by_parameters() if key == "lowerdir+"] == [
+        f"/links/{name}" for name in lowers
+    ]
     option = mount.by_option_string(9).split(",")[0]
     assert option == "lowerdir=" + ":".join(f"/proc/self/fd/9/{name}" for name in lowers)
 

@@ -50,7 +50,9 @@ def test_the_route_comes_last_and_only_where_there_is_a_way_out() -> None:
         bridge_plan.sandbox_side("eth0", Lease("e", "n", lease.address), default_route=True, ipv6=False),
     ):
         assert not [order for order in silent if "route" in str(order)]
-    assert [str(order) for order in bridge_plan.sandbox_side("eth0", Lease("e", "n"), True, True)] == ["ip link set lo up"]
+    assert [str(order) for order in bridge_plan.sandbox_side("eth0", Lease("e", "n"), True, True)] == [
+        "ip link set lo up"
+    ]
 
 
 def test_with_ipv6_the_link_makes_itself_no_address() -> None:

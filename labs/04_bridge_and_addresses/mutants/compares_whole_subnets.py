@@ -6,4 +6,6 @@ def first_free(taken, nameservers):
     for candidate in candidates():
         if candidate not in taken and not any(ns in candidate for ns in nameservers):
             return candidate
-    raise Conflict("could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network")
+    raise Conflict(
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+    )
