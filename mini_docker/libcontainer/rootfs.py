@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ from mini_docker.libcontainer.rootfs_plan import CopyOfTree, MountStep, NewFiles
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
+
+_OTHERS_ROOT = re.compile(r"/proc/(?P<pid>\d+)/root(?P<path>/.+)", re.ASCII)
 
 
 class RootfsMaker:
@@ -182,8 +185,7 @@ def _detached(kernel: Kernel, step: MountStep) -> int:
     if isinstance(what, NewFilesystem):
         descriptor = _new_filesystem(kernel, what)
     else:
-        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
-        descriptor = kernel.open_tree(c.AT_FDCWD, what.source, flags)
+        descriptor = _copy(kernel, what)
         for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
             if changes:
                 attr_set, attr_clear = changes.for_setattr()
@@ -194,6 +196,24 @@ def _detached(kernel: Kernel, step: MountStep) -> int:
         recursive = c.AT_RECURSIVE if step.propagation & c.MS_REC else 0
         kernel.mount_setattr(descriptor, "", c.AT_EMPTY_PATH | recursive, propagation=step.propagation & ~c.MS_REC)
     return descriptor
+
+
+def _copy(kernel: Kernel, what: CopyOfTree) -> int:
+    """A copy of a mount. One in another process's sight must be made there: the kernel copies none across."""
+    flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
+    elsewhere = _OTHERS_ROOT.fullmatch(what.source)
+    if elsewhere is None:
+        return kernel.open_tree(c.AT_FDCWD, what.source, flags)
+    namespaces = [os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) for pid in (elsewhere["pid"], "self")]
+    try:
+        kernel.setns(namespaces[0], c.CLONE_NEWNS)
+        try:
+            return kernel.open_tree(c.AT_FDCWD, elsewhere["path"], flags)
+        finally:
+            kernel.setns(namespaces[1], c.CLONE_NEWNS)
+    finally:
+        for namespace in namespaces:
+            os.close(namespace)
 
 
 def _new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:
