@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+ADDRESS = "192.0.2.1"
+"""Not loopback, for tests of those who trust whoever is there: an address for documentation (RFC 5737)."""
+
 
 def make_authority(folder: Path) -> Path:
     """Make ``ca.pem``, and ``server`` and ``client`` (``.pem`` and ``.key``) that it signed, in *folder*.
 
-    The server's is for 127.0.0.1. Skips where there is no openssl command.
+    The server's is for 127.0.0.1 and for `ADDRESS`. Skips where there is no openssl command.
     """
     if shutil.which("openssl") is None:
         pytest.skip("no openssl command to make certificates with")
@@ -25,7 +28,7 @@ def make_authority(folder: Path) -> Path:
     openssl(
         "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2"
     )
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+    (folder / "san").write_text(f"subjectAltName=IP:127.0.0.1,IP:{ADDRESS}")
     for name in ("server", "client"):
         openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",

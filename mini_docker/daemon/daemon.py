@@ -154,7 +154,7 @@ class Daemon:
         return {
             "create": Create(
                 store, who.images, who.layers, who.names, who.volumes, who.graph_driver.name,
-                who.settings.cgroup_version, ids,
+                who.settings.cgroup_version, who.features, ids,
             ),
             "start": self._start,
             "exit": self._exit,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ from mini_docker.libcontainer.rootfs_plan import CopyOfTree, MountStep, NewFiles
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
+
+_OTHERS_ROOT = re.compile(r"/proc/(?P<pid>\d+)/root(?P<path>/.+)", re.ASCII)
 
 Stock = dict[NewFilesystem, int]
 """File systems that were made before anybody asked for them, as detached mounts."""
@@ -176,8 +179,7 @@ class RootfsMaker:
         if isinstance(what, NewFilesystem):
             descriptor = self._new(what)
         else:
-            flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
-            descriptor = self._kernel.open_tree(c.AT_FDCWD, what.source, flags)
+            descriptor = _copy(self._kernel, what)
             for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
                 if changes:
                     attr_set, attr_clear = changes.for_setattr()
@@ -215,6 +217,24 @@ def _own_copy(kernel: Kernel, root: int) -> int:
         if error.errno != errno.EINVAL:
             raise
         return root
+
+
+def _copy(kernel: Kernel, what: CopyOfTree) -> int:
+    """A copy of a mount. One in another process's sight must be made there: the kernel copies none across."""
+    flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if what.recursive else 0)
+    elsewhere = _OTHERS_ROOT.fullmatch(what.source)
+    if elsewhere is None:
+        return kernel.open_tree(c.AT_FDCWD, what.source, flags)
+    namespaces = [os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) for pid in (elsewhere["pid"], "self")]
+    try:
+        kernel.setns(namespaces[0], c.CLONE_NEWNS)
+        try:
+            return kernel.open_tree(c.AT_FDCWD, elsewhere["path"], flags)
+        finally:
+            kernel.setns(namespaces[1], c.CLONE_NEWNS)
+    finally:
+        for namespace in namespaces:
+            os.close(namespace)
 
 
 def new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:

@@ -11,6 +11,7 @@ registries), and "Verify repository client with certificates" (``certs.d``).
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str], Iterable[str]]
+CertsVersion = tuple[tuple[str, int, int], ...]
+"""Name, size and time of each file."""
 
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 """Insecure without being told so: who can listen on this machine's loopback is trusted anyway."""
@@ -89,6 +92,16 @@ class Endpoint:
             except (OSError, ssl.SSLError) as error:
                 raise Invalid(f"cannot use {file}: {error}") from error
         return context
+
+    def certs_version(self) -> CertsVersion:
+        """What tells one state of the ``certs`` folder from the next, for it counts at once, without a restart."""
+        if self.url.startswith("http:") or self.certs is None:
+            return ()
+        try:
+            files = sorted(os.scandir(self.certs), key=lambda file: file.name)
+            return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+        except OSError:
+            return ()
 
 
 @dataclass(frozen=True, slots=True)

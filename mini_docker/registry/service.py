@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mini_docker.registry.auth import TokenCache
 from mini_docker.registry.challenge import Challenge
 from mini_docker.registry.credentials import Credentials
-from mini_docker.registry.endpoints import Endpoint, RegistryConfig
+from mini_docker.registry.endpoints import CertsVersion, Endpoint, RegistryConfig
 from mini_docker.registry.patience import Cancellation, RetryPolicy, Timeouts
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.session import Session
@@ -45,7 +45,7 @@ class RegistryService:
         self._timeouts = timeouts or Timeouts()
         self._user_agent = user_agent
         self._lock = threading.Lock()
-        self._transports: dict[Endpoint, Transport] = {}
+        self._transports: dict[Endpoint, tuple[CertsVersion, Transport]] = {}
         self._challenges: dict[str, list[Challenge]] = {}
 
     def session(
@@ -73,17 +73,20 @@ class RegistryService:
         return Session(self, reference, who, endpoints, push, cut, mount_from)
 
     def transport(self, endpoint: Endpoint) -> Transport:
-        """The one transport to *endpoint*, so that connections are used again.
+        """The one transport to *endpoint*, so that connections are used again; a new one when its certificates change.
 
         Raises:
             Invalid: its certificate folder is broken.
         """
         from mini_docker.registry.transport import Transport
 
+        version = endpoint.certs_version()
         with self._lock:
-            transport = self._transports.get(endpoint)
-            if transport is None:
-                transport = self._transports[endpoint] = Transport(endpoint, self._user_agent, self._timeouts)
+            known, transport = self._transports.get(endpoint, (version, None))
+            if transport is None or known != version:
+                # Sessions that have the old one end with it; its idle connections end with the last of them.
+                transport = Transport(endpoint, self._user_agent, self._timeouts)
+                self._transports[endpoint] = version, transport
             return transport
 
     def challenges(self, endpoint: Endpoint) -> list[Challenge] | None:
@@ -99,6 +102,6 @@ class RegistryService:
     def close(self) -> None:
         """Close all idle connections."""
         with self._lock:
-            for transport in self._transports.values():
+            for _, transport in self._transports.values():
                 transport.close()
             self._transports.clear()

@@ -244,3 +244,26 @@ def test_a_dockerfile_becomes_an_image(house: House, tmp_path: Path, monkeypatch
     tree = house.ours("jobs").out
     for job in ("build(", "commit(", "container_extract(", "container_copy("):
         assert job in tree
+
+
+def test_shared_memory_of_another_container(house: House, cli: str) -> None:
+    """``--ipc=container:`` shares what programs share memory by: the IPC namespace, and the files of /dev/shm."""
+    shell = "echo first > /dev/shm/word; sleep 1000"
+    assert call(house, cli, "run", "-d", "--name", "donor", "--ipc=shareable", "busybox", "sh", "-c", shell).code == 0
+    shell = "until cat /dev/shm/word; do :; done; echo second > /dev/shm/word; readlink /proc/self/ns/ipc"
+    joined = call(house, cli, "run", "--rm", "--ipc=container:donor", "busybox", "sh", "-c", f"{shell} 2>/dev/null")
+    namespace = os.readlink(f"/proc/{house.inspect('donor')['State']['Pid']}/ns/ipc")
+    assert joined.out.split() == ["first", namespace]
+    assert call(house, cli, "exec", "donor", "cat", "/dev/shm/word").out == "second\n"
+
+
+def test_an_exec_that_cannot_begin_says_why(house: House, cli: str) -> None:
+    """To an attached client on the process's error output, with a shell's exit code."""
+    assert call(house, cli, "run", "-d", "--name", "one", "busybox", "sleep", "1000").code == 0
+    for words, code, said in (
+        (("one", "no-such"), 127, "no-such"),
+        (("one", "/etc"), 126, "/etc"),
+        (("-u", "nobody2", "one", "id"), 126, "nobody2"),
+    ):  # fmt: skip
+        ran = call(house, cli, "exec", *words)
+        assert (ran.code, said in ran.err) == (code, True), ran

@@ -180,7 +180,7 @@ def test_what_belongs_to_the_hosts_root_needs_the_hosts_users(house: House, flag
 @pytest.mark.parametrize("kind", ["network", "pid", "ipc"])
 def test_who_joins_a_namespace_joins_its_user_namespace(house: House, kind: str) -> None:
     """A namespace can be used from the user namespace that it belongs to; the rest of the joiner is its own."""
-    house.ours("run", "-d", "--name", "one", "busybox", "sleep", "1000")
+    house.ours("run", "-d", "--name", "one", "--ipc=shareable", "busybox", "sleep", "1000")
     pid = house.inspect("one")["State"]["Pid"]
     ns = {"network": "net"}.get(kind, kind)
     links = [f"/proc/self/ns/{name}" for name in ("user", ns, "mnt", "uts")]

@@ -76,6 +76,7 @@ class Surroundings:
         cgroup_version: 1 or 2.
         host_name: the machine's own.
         joined: namespace kind → /proc/PID/ns file, for modes ``container:ID``.
+        joined_name: host name of the container whose network it shares; empty for none.
         system_files: path in the container → file on the host: /etc/hosts and its kind.
         links_env: variables of ``--link``.
         seccomp: Docker's default profile; None when the kernel cannot filter.
@@ -88,6 +89,7 @@ class Surroundings:
     cgroup_version: int = 1
     host_name: str = ""
     joined: Mapping[str, str] = field(default_factory=dict)
+    joined_name: str = ""
     system_files: Mapping[str, str] = field(default_factory=dict)
     links_env: tuple[str, ...] = ()
     seccomp: dict[str, Any] | None = None
@@ -111,7 +113,7 @@ def container_spec(
     """
     namespaces = _namespaces(host, world)
     kinds = {namespace.kind for namespace in namespaces}
-    hostname = hostname_of(container, config, host, world.host_name)
+    hostname = world.joined_name or hostname_of(container, config, host, world.host_name)
     security = SecurityOptions.parse(host.security_opt)
     return ContainerSpec(
         process=ProcessSpec(
@@ -232,6 +234,9 @@ def _system_mounts(host: HostConfig, world: Surroundings) -> list[Mount]:
         if world.ids or "user" in world.joined:  # what is the host's may be shown there, and not mounted
             mounts[-1] = Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
         mounts.append(Mount(SHM, "bind", SHM, ("rbind", "rprivate")))
+    elif "ipc" in world.joined:
+        others_root = world.joined["ipc"].replace("/ns/ipc", "/root")
+        mounts.append(Mount(SHM, "bind", others_root + SHM, ("bind", "rprivate")))
     elif host.ipc_mode != "none":
         options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={host.shm_size or 64 << 20}")
         mounts.append(Mount(SHM, "tmpfs", "shm", options))

@@ -25,7 +25,7 @@ from mini_docker.daemon.container.names import check_name, random_name
 from mini_docker.daemon.container.networks import JOIN_PREFIX, NONE, PREDEFINED, check_wish, network_of
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.container.security import SecurityOptions
-from mini_docker.daemon.container.spec import hostname_of
+from mini_docker.daemon.container.spec import Surroundings, hostname_of, resources_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_time
 from mini_docker.daemon.container.ungranted import refuse_ungranted, ungranted_warnings
@@ -40,6 +40,7 @@ from mini_docker.errors import Invalid
 from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graphdb import GraphDB
 from mini_docker.libcontainer.capabilities import normalize_capabilities
+from mini_docker.libcontainer.cgroups.features import CgroupFeatures, drop_unsupported
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.units import parse_size
 
@@ -68,6 +69,7 @@ class Create:
     Args:
         driver: the graph driver's name, for ``inspect``.
         cgroup_version: 1 or 2.
+        features: which limits this kernel can keep.
         ids: who containers' users are on the host.
     """
 
@@ -80,6 +82,7 @@ class Create:
         volumes: VolumeStore,
         driver: str,
         cgroup_version: int,
+        features: CgroupFeatures,
         ids: IdMapping = NO_MAPPING,
     ) -> None:
         self._containers = containers
@@ -89,6 +92,7 @@ class Create:
         self._volumes = volumes
         self._driver = driver
         self._cgroup_version = cgroup_version
+        self._features = features
         self._ids = ids
 
     def __call__(self, job: Job) -> None:
@@ -124,7 +128,12 @@ class Create:
             self._register_links(container)
             log_event(job, container, "create")
             undo.pop_all()
-        answer(job, {"Id": id, "Warnings": ungranted_warnings(config, host)})
+        answer(job, {"Id": id, "Warnings": [*ungranted_warnings(config, host), *self._limit_warnings(host)]})
+
+    def _limit_warnings(self, host: HostConfig) -> tuple[str, ...]:
+        """A sentence for each limit that this kernel cannot keep, and that the container will run without."""
+        world = Surroundings(device_numbers=block_device_numbers(host))
+        return drop_unsupported(resources_of(host, world), self._features)[1]
 
     def _check(self, host: HostConfig, config: ContainerConfig) -> None:
         """Say no now to what could only fail at the start."""

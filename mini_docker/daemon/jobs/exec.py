@@ -23,6 +23,7 @@ from mini_docker.detach_keys import parse_keys
 from mini_docker.drivers.execdriver.contract import ExecDriver, Stdio
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Conflict, Invalid, NotFound
+from mini_docker.remote_api import STDERR, frame_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,8 @@ class ExecStart:
         except Exception as failure:
             code = failure.exit_code if isinstance(failure, CannotExecute) else 126
             self._executions.ended(execution.id, code)
+            if not detach:
+                _say_why(job, config.tty, failure)
             raise
         self._executions.running_as(execution.id, pid)
         if detach:
@@ -221,6 +224,15 @@ class ExecStart:
         else:
             # The client asks for the exit code as soon as we hang up: it must be there by then.
             self._executions.wait(execution.id, job)
+
+
+def _say_why(job: Job, terminal: bool, failure: Exception) -> None:
+    """Say on the process's own output why it did not begin: stock clients read no other answer to an attached exec.
+
+    Source: Docker's ``api/server/router/container/exec.go``.
+    """
+    words = f"{failure}\r\n".encode()
+    job.stdout.write(words if terminal else frame_header(STDERR, len(words)) + words)
 
 
 class ExecResize:

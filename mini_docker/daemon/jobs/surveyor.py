@@ -15,7 +15,7 @@ from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.devices import block_device_numbers, wished_devices
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.networks import JOIN_PREFIX
-from mini_docker.daemon.container.spec import Surroundings
+from mini_docker.daemon.container.spec import Surroundings, hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.user_namespace import has_user_namespace
 from mini_docker.errors import Conflict
@@ -26,6 +26,9 @@ from mini_docker.linux.constants import NAMESPACE_FILES
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 
 log = logging.getLogger(__name__)
+
+SHAREABLE = "shareable"
+"""The ``--ipc`` of a container whose IPC namespace others may join."""
 
 
 class Surveyor:
@@ -69,6 +72,7 @@ class Surveyor:
         return replace(
             self.survey_privileges(host),
             joined=joined,
+            joined_name=self._name(container) if "network" in joined else "",
             ids=NO_MAPPING if "user" in joined else ids,
             system_files=self._files_of_joined(host.network_mode) or system_files,
             links_env=tuple(links_env),
@@ -102,7 +106,19 @@ class Surveyor:
         return other
 
     def _namespace(self, kind: str, mode: str) -> str:
-        return f"/proc/{self._joined(kind, mode).state.pid}/ns/{NAMESPACE_FILES[kind]}"
+        other = self._joined(kind, mode)
+        if kind == "ipc" and other.host_config.ipc_mode != SHAREABLE:
+            raise Conflict(
+                f"can't join IPC of container {other.id}: non-shareable IPC "
+                f"(hint: use IpcMode:shareable for the donor container)"
+            )
+        return f"/proc/{other.state.pid}/ns/{NAMESPACE_FILES[kind]}"
+
+    def _name(self, container: Container) -> str:
+        """The host name of whom a chain of shared networks ends at."""
+        while container.host_config.network_mode.startswith(JOIN_PREFIX):
+            container = self._containers.get(container.host_config.network_mode.removeprefix(JOIN_PREFIX))
+        return hostname_of(container.id, container.config, container.host_config, os.uname().nodename)
 
     def _user_namespace(self, host: HostConfig, modes: Sequence[str]) -> dict[str, str]:
         """A namespace can be used from the user namespace that it belongs to: who joins it joins that.

@@ -342,10 +342,40 @@ def test_wishes_that_change_nothing_are_granted(house: FakeHouse) -> None:
 def test_health_checks_are_warned_of(house: FakeHouse) -> None:
     """The container runs well without; but who waits for it to be healthy would wait for ever."""
     body = {"Image": "busybox", "Cmd": ["true"]}
-    (warning,) = house.run("create", body=body | {"Healthcheck": {"Test": ["CMD", "true"]}})["Warnings"]
+    usual = house.run("create", body=body)["Warnings"]
+    (warning,) = set(house.run("create", body=body | {"Healthcheck": {"Test": ["CMD", "true"]}})["Warnings"]) - {*usual}
     assert "Health checks are not run" in warning
-    assert house.run("create", body=body | {"Healthcheck": {"Test": ["NONE"]}})["Warnings"] == []
-    assert house.run("create", body=body)["Warnings"] == []
+    assert house.run("create", body=body | {"Healthcheck": {"Test": ["NONE"]}})["Warnings"] == usual
+
+
+def test_limits_that_the_kernel_lacks_are_warned_of(house: FakeHouse) -> None:
+    """When the container is ordered, in Docker's words; this house's kernel can limit nothing."""
+    body = {"Image": "busybox", "Cmd": ["true"]}
+    usual = house.run("create", body=body)["Warnings"]
+    limited = body | {"HostConfig": {"Memory": 50 << 20, "PidsLimit": 9}}
+    warnings = set(house.run("create", body=limited)["Warnings"]) - set(usual)
+    assert any("memory limit" in warning for warning in warnings), warnings
+    assert any("PIDs limit" in warning for warning in warnings), warnings
+
+
+def test_only_a_shareable_ipc_namespace_is_joined(house: FakeHouse) -> None:
+    """With its shared memory: that of others stays theirs. In Docker's words."""
+    private = house.start("sleep")
+    shareable = house.start("sleep", host={"IpcMode": "shareable"})
+    joiner = house.start("sleep", host={"IpcMode": f"container:{shareable}"})
+    shm = next(one for one in house.exec_driver.sandboxes[joiner].spec.mounts if one.destination == "/dev/shm")
+    assert shm.source.endswith("/root/dev/shm")
+    refused = house.create("sleep", host={"IpcMode": f"container:{private}"})
+    with pytest.raises(Conflict, match="non-shareable IPC"):
+        house.run("start", refused)
+
+
+def test_who_shares_a_network_shares_the_name(house: FakeHouse) -> None:
+    """Also at the end of a chain."""
+    first = house.start("sleep", Hostname="first")
+    second = house.start("sleep", host={"NetworkMode": f"container:{first}"})
+    third = house.start("sleep", host={"NetworkMode": f"container:{second}"})
+    assert house.exec_driver.sandboxes[third].spec.hostname == "first"
 
 
 def test_a_container_without_network(house: FakeHouse) -> None:

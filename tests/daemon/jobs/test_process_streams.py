@@ -247,8 +247,10 @@ def test_exec_errors(house: FakeHouse) -> None:
     """A bad command gives its shell's exit code; a stopped container and an unknown exec are clear errors."""
     container = house.start("sleep")
     execution = exec_create(house, container, "nosuch")
-    with pytest.raises(CannotExecute):
-        house.run("exec_start", execution)
+    client = Client(house.job("exec_start", execution))
+    said = client.receive_all()
+    assert said[0] == STDERR and b"nosuch" in said  # stock clients read no other answer
+    assert isinstance(client.failure, CannotExecute)
     assert house.run("exec_inspect", execution)["ExitCode"] == 127
     with pytest.raises(Invalid, match="No exec command specified"):
         house.run("exec_create", container, body={"Cmd": []})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mini_docker.errors import MiniDockerError, Unavailable
+from mini_docker.errors import MiniDockerError, NotFound, Unavailable
 from mini_docker.http.tls import server_context
 from mini_docker.registry.endpoints import RegistryConfig
 from mini_docker.registry.server.access import TokenAccess
@@ -107,6 +107,24 @@ def test_who_has_no_certificate_is_not_served(authority: Path, tmp_path: Path, i
         shutil.copy(authority / "ca.pem", folder / "ca.crt")
         with pytest.raises(MiniDockerError, match=r"(?i)certificate required"):
             strict(tmp_path / "one", folder.parent).pull(f"{registry.host}/me/app", "1")
+
+
+def test_certificates_count_at_once(authority: Path, tmp_path: Path, image: ImageFixture) -> None:
+    """A daemon that was refused is let in when its folder has been filled, and shut out when it is emptied."""
+    tls = server_context(authority / "server.pem", authority / "server.key")
+    with own_registry(tmp_path / "registry", tls=tls) as registry:
+        name = f"{registry.host}/me/app"
+        daemon = strict(tmp_path / "daemon", tmp_path / "certs.d")
+        with pytest.raises(Unavailable, match="x509: certificate"):
+            daemon.pull(name, "1")
+        folder = tmp_path / "certs.d" / registry.host
+        folder.mkdir(parents=True)
+        shutil.copy(authority / "ca.pem", folder / "ca.crt")
+        with pytest.raises(NotFound):
+            daemon.pull(name, "1")
+        (folder / "ca.crt").unlink()
+        with pytest.raises(Unavailable, match="x509: certificate"):
+            daemon.pull(name, "1")
 
 
 def test_skopeo_and_podman(registry: OwnRegistry, certs: Path, image: ImageFixture, tmp_path: Path) -> None:
