@@ -6,9 +6,11 @@ It knows how to describe a system call and nothing of why it is made.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
+from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
@@ -54,6 +56,35 @@ WORDS: dict[str, tuple[str, str]] = {
 """Method of the kernel door → what it does in words, and the manual page."""
 
 
+_FLAGS: dict[str, tuple[str, ...]] = {
+    "mount.flags": ("MS_",),
+    "umount.flags": ("MNT_",),
+    "fsmount.attributes": ("MOUNT_ATTR_",),
+    "open_tree.flags": ("OPEN_TREE_", "AT_"),
+    "mount_setattr.flags": ("AT_",),
+    "mount_setattr.attr_set": ("MOUNT_ATTR_",),
+    "mount_setattr.attr_clear": ("MOUNT_ATTR_",),
+    "mount_setattr.propagation": ("MS_",),
+    "openat2.resolve": ("RESOLVE_",),
+    "clone3.flags": ("CLONE_",),
+    "unshare.flags": ("CLONE_",),
+    "setns.flags": ("CLONE_",),
+}
+"""Method and parameter → how the constants begin whose bits it is made of."""
+
+
+def spelled(number: int, *prefixes: str) -> str:
+    """A number made of bits as a C programmer writes it: ``MS_REC|MS_SLAVE``; what has no name stays a number."""
+    words, rest = [], number
+    for name, bits in vars(c).items():
+        if name.startswith(prefixes) and isinstance(bits, int) and bits > 0 and number & bits == bits:
+            words.append(name)
+            rest &= ~bits
+    if rest or not words:
+        words.append(hex(rest) if rest else "0")
+    return "|".join(words)
+
+
 class NarratedKernel:
     """Stands in the door of `Kernel`, before the real one.
 
@@ -77,7 +108,7 @@ class NarratedKernel:
         words, page = WORDS["clone3"]
         pid, pidfd = self._kernel.clone3(flags, cgroup)
         if pid:
-            self._say(f"{self._who}clone3({hex(flags)}, {cgroup}) = ({pid}, {pidfd})  # {words}; {page}")
+            self._say(f"{self._who}clone3({spelled(flags, 'CLONE_')}, {cgroup}) = ({pid}, {pidfd})  # {words}; {page}")
         return pid, pidfd
 
     def execve(self, path: str, args: tuple[str, ...], env: Mapping[str, str]) -> NoReturn:
@@ -91,7 +122,10 @@ class NarratedKernel:
         words, page = WORDS[name]
 
         def narrated(*args: Any, **kwargs: Any) -> Any:
-            shown = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
+            names = getattr(Kernel, name).__code__.co_varnames[1:]
+            said = [_argument(name, parameter, value) for parameter, value in zip(names, args, strict=False)]
+            said += [f"{parameter}={_argument(name, parameter, value)}" for parameter, value in kwargs.items()]
+            shown = ", ".join(said)
             try:
                 result = call(*args, **kwargs)
             except SyscallError as error:
@@ -125,5 +159,20 @@ def narrate_to(kernel: Kernel, descriptor: int, who: str) -> Kernel:
     return NarratedKernel(kernel, say, f"{who}: ").door()
 
 
+def _argument(call: str, parameter: str, value: Any) -> str:
+    prefixes = _FLAGS.get(f"{call}.{parameter}")
+    if prefixes:
+        return spelled(value, *prefixes)
+    if parameter == "directory" and value == c.AT_FDCWD:
+        return "AT_FDCWD"
+    if call == "prctl" and parameter == "option":
+        return next(
+            (name for name, number in vars(c).items() if name.startswith("PR_") and number == value), str(value)
+        )
+    return _shown(value)
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, signal.Signals):
+        return value.name
     return f"<{len(value)} bytes>" if isinstance(value, bytes) else repr(value)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mini_docker.drivers.execdriver.contract import Stdio
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.linux import constants
 from mini_docker.linux.kernel import Kernel, LinuxKernel
-from mini_docker.linux.narrated import WORDS, narrate_to
+from mini_docker.linux.narrated import WORDS, narrate_to, spelled
 from mini_docker.linux.recording import RecordingKernel
 from tests.drivers.execdriver.contract_suite import Bench, process, spec
 
@@ -39,6 +43,37 @@ def test_a_full_pipe_stops_nobody() -> None:
     os.close(readable)
     kernel.mkdir("/sys/fs/cgroup/memory/docker")
     os.close(writable)
+
+
+@given(st.integers(0, 2**40), st.sampled_from(["MS_", "CLONE_", "MOUNT_ATTR_", "AT_", "RESOLVE_"]))
+def test_a_spelled_number_is_the_number(number: int, prefix: str) -> None:
+    """Read back by whoever has the kernel's headers, nothing is lost and nothing added."""
+    words = spelled(number, prefix).split("|")
+    value = 0
+    for word in words:
+        value |= getattr(constants, word, None) or int(word, 0)
+    assert value == number
+
+
+def test_arguments_are_said_in_the_kernels_words() -> None:
+    """540672 teaches nobody."""
+    readable, writable = os.pipe()
+    kernel = narrate_to(RecordingKernel().door(), writable, "init")
+    kernel.mount("", "/", flags=constants.MS_SLAVE | constants.MS_REC)
+    kernel.open_tree(constants.AT_FDCWD, "/v", constants.OPEN_TREE_CLONE | constants.AT_RECURSIVE)
+    kernel.prctl(constants.PR_CAPBSET_DROP, 7)
+    kernel.prctl(constants.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.unshare(constants.CLONE_NEWNS)
+    os.close(writable)
+    with open(readable) as pipe:
+        said = [line.partition("  #")[0].partition(" = ")[0] for line in pipe]
+    assert said == [
+        "init: mount('', '/', flags=MS_REC|MS_SLAVE)",
+        "init: open_tree(AT_FDCWD, '/v', OPEN_TREE_CLONE|AT_RECURSIVE)",
+        "init: prctl(PR_CAPBSET_DROP, 7)",
+        "init: prctl(PR_SET_PDEATHSIG, SIGKILL)",
+        "init: unshare(CLONE_NEWNS)",
+    ]
 
 
 @pytest.mark.root
