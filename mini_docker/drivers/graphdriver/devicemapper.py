@@ -182,8 +182,10 @@ class DeviceMapperDriver(NaiveDiffDriver):
             return
         device = _read(note)
         self._pool.delete(device)
-        note.unlink()
         with self._numbering:
+            # One step for whoever wants a number: between the two he could find this one unused, and it would be taken
+            # from him again.
+            note.unlink()
             if self._numbers is not None:
                 self._numbers.discard(device.number)
 

@@ -304,10 +304,16 @@ class ThinPool:
                 self._mapper.resume(name)
 
     def _give_back(self, device: ThinDevice) -> None:
-        """Have the blocks that no other device shares punched out of the loop file, which else never shrinks."""
+        """Have the blocks that no other device shares punched out of the loop file, which else never shrinks.
+
+        Deleting gives them back to the pool, but does not tell the loop file.
+
+        Raises:
+            DeadlineExceeded: a file system is mounted on it.
+        """
         try:
             with self.mapped(device) as path:
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                descriptor = self._alone(path, device)
                 try:
                     self._kernel.ioctl(descriptor, _BLOCK_DISCARD, struct.pack("=QQ", 0, device.size_bytes))
                 finally:
@@ -316,6 +322,29 @@ class ThinPool:
             # ENODATA: it never came to be. EOPNOTSUPP: the file system below has no holes.
             if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
                 raise
+
+    @staticmethod
+    def _alone(path: str, device: ThinDevice) -> int:
+        """The descriptor of a device that nobody has mounted.
+
+        A file system goes a while after its last descriptor: a killed daemon's after the daemon, by the kernel's own
+        hand. Without O_EXCL, which a mount holds as well, BLKDISCARD would take a mounted file system's blocks from
+        under it, or answer EBUSY when that has them in its cache (truncate_bdev_range of the kernel's block/bdev.c).
+        """
+        descriptor = -1
+
+        def is_alone() -> bool:
+            nonlocal descriptor
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return False
+            return True
+
+        _await(is_alone, f"thin device {device.number} is still in use")
+        return descriptor
 
     def _message(self, text: str) -> None:
         self._mapper.message(self.pool_name, text)

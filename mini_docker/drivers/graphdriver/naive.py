@@ -166,8 +166,10 @@ class NaiveDiffDriver(ABC):
 
     def cleanup(self) -> None:
         self.background.drain()
+        # The background's work as well: what somebody still has in use is left for the next start, and stops no daemon.
         for folder in self.folders.rubbish():
-            self._discard(folder)
+            self.background.put(partial(self._discard, folder))
+        self.background.drain()
 
     def _discard(self, folder: Path) -> None:
         self.unmake_layer(folder)

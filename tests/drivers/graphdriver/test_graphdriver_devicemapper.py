@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_docker.drivers.graphdriver import devicemapper_calls as calls
-from mini_docker.drivers.graphdriver import loop_device
+from mini_docker.drivers.graphdriver import devicemapper_pool, loop_device
 from mini_docker.drivers.graphdriver.contract import GraphDriver, GraphDriverOptions, StorageOptions
 from mini_docker.drivers.graphdriver.devicemapper import DeviceMapperDriver
 from mini_docker.drivers.graphdriver.devicemapper_filesystem import grow, mkfs_command, mount_device, plan_mount
@@ -179,6 +181,33 @@ def test_space_comes_back() -> None:
 
 
 @live
+def test_what_is_still_mounted_keeps_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead container's mount namespace may have a visitor: his files are not discarded from under him.
+
+    The device goes once he has gone; until then no daemon fails to start because of him.
+    """
+    with driver_with() as driver:
+        driver.create_read_write("container", None, NO_LIMITS)
+        visitor = os.dup(driver.open("container").descriptor)
+        file = Path(f"/proc/self/fd/{visitor}/file")
+        fill(file, 8 << 20)
+        digest = hashlib.sha256(file.read_bytes()).digest()
+        monkeypatch.setattr(devicemapper_pool, "_PATIENCE_SECONDS", 0.5)
+        driver.close("container")
+        driver.remove("container")
+        driver.cleanup()
+        small(driver.root).cleanup()  # the next daemon's start
+        with open(file, "rb") as reader:
+            os.posix_fadvise(reader.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is read now comes from the disk
+            assert hashlib.sha256(reader.read()).digest() == digest
+        assert len(os.listdir(driver.root / "trash")) == 1
+        os.close(visitor)
+        monkeypatch.undo()
+        driver.cleanup()
+        assert os.listdir(driver.root / "trash") == []
+
+
+@live
 def test_a_pool_almost_full_takes_no_new_layers() -> None:
     """dm.min_free_space: what is there goes on, and the message says what to do."""
     with driver_with(**{"dm.loopdatasize": "64M", "dm.min_free_space": "60%"}) as driver:
@@ -270,6 +299,26 @@ def test_a_kernel_without_a_device_mapper_is_named_as_the_reason(tmp_path: Path)
     driver: GraphDriver = DeviceMapperDriver(tmp_path / "devicemapper", KERNEL)
     assert "modprobe dm_thin_pool" in driver.available().reason
     assert os.listdir(tmp_path) == []
+
+
+def test_a_number_is_free_only_when_no_note_speaks_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes a number while its last owner is being deleted keeps it: given twice, one layer would be lost."""
+    driver = DeviceMapperDriver(tmp_path, RecordingKernel().door())
+    monkeypatch.setattr(driver._pool, "delete", lambda device: None)
+    (tmp_path / "trash" / "old").mkdir(parents=True)
+    (tmp_path / "trash" / "old" / "device").write_text('{"number": 0, "size_bytes": 1, "file_system": "ext4"}')
+    unlink = Path.unlink
+    with ThreadPoolExecutor(1) as other:
+        taken = []
+
+        def unlink_while_another_asks(note: Path) -> None:
+            unlink(note)
+            taken.append(other.submit(driver._new_number))
+            wait(taken, timeout=0.2)  # rather than be answered now, he waits for the lock
+
+        monkeypatch.setattr(Path, "unlink", unlink_while_another_asks)
+        driver.unmake_layer(tmp_path / "trash" / "old")
+        assert [taken[0].result(), driver._new_number()] == [0, 1]
 
 
 def test_the_order_form_has_the_headers_layout() -> None:
