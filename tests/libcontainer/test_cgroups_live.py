@@ -250,6 +250,20 @@ def test_stats_show_use(cgroup: Cgroup) -> None:
     assert 0 < stats["memory_stats"]["usage"] <= 64 * MIB == stats["memory_stats"]["limit"]
 
 
+def test_processes_stay_on_their_processors(cgroup: Cgroup) -> None:
+    """--cpuset-cpus: whoever is in there runs on these alone, and moves when they change."""
+    needs(cgroup, "cpuset")
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        pytest.skip("this machine has one processor: there is nothing to choose from")
+    cgroup.manager.update(cgroup.path, Resources(cpuset_cpus=str(first), cpuset_mems="0"))
+    child = cgroup.child()
+    assert os.sched_getaffinity(child.pid) == {first}
+    assert (cgroup.text("cpuset.cpus"), cgroup.text("cpuset.mems")) == (str(first), "0")
+    cgroup.manager.update(cgroup.path, Resources(cpuset_cpus=str(others[0])))
+    assert os.sched_getaffinity(child.pid) == {others[0]}
+
+
 def test_block_weight(cgroup: Cgroup) -> None:
     """The file is absent from the root and has its name from the scheduler: it must be found all the same."""
     needs(cgroup, "blkio_weight")

@@ -8,6 +8,7 @@ from typing import Any
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import BRIDGE
 from mini_docker.daemon.container.ports import ports_list, ports_map
+from mini_docker.daemon.container.security import SecurityOptions
 from mini_docker.daemon.container.timestamps import format_time
 
 
@@ -68,7 +69,7 @@ def inspect(container: Container, storage_driver: str, executions: list[str]) ->
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": SecurityOptions.parse(container.host_config.security_opt).apparmor_profile,
         "ExecIDs": executions or None,
         "HostConfig": host,
         "GraphDriver": {"Name": storage_driver, "Data": {}},
