@@ -10,7 +10,7 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
      meanwhile)                                  masks, terminal
                           ◀── Terminal ──────    the terminal's master [its descriptor], if it has one
                           ◀── Ready ─────────    parked
-    start wanted           ── Proceed ──────▶
+    start wanted           ── Proceed ──────▶    (may be said before it is parked)
                                                  privileges dropped, execve: the socket closes by itself
                           ◀── (end of file) ─    = the command runs
 

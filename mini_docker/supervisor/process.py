@@ -96,6 +96,8 @@ class HeldProcess:
     def proceed(self, on_executed: Callable[[Outcome], None]) -> None:
         """Have the command executed as soon as init is parked; *on_executed* is told how it went.
 
+        Init is told at once: the word waits for it in the dialogue, and it need not wait for the word.
+
         Raises:
             Conflict: it was told already.
         """
@@ -105,7 +107,7 @@ class HeldProcess:
         self._on_executed = on_executed
         if self._failure is not None or self.stage is Stage.ENDED:
             self._tell_executed(self._failure or Conflict("the container's init is gone"))
-        elif self.stage is Stage.PARKED:
+        else:
             self._say_proceed()
 
     def signal(self, number: int) -> None:
@@ -172,7 +174,7 @@ class HeldProcess:
                 self._move("parked")
                 self._deadline.cancel()
                 if self._told_to_proceed:
-                    self._say_proceed()
+                    self._deadline = self._loop.later(BIRTH_SECONDS, self._too_slow)
             case Failed():
                 self._failure = message.error()
                 self._hang_up()
@@ -187,9 +189,9 @@ class HeldProcess:
         try:
             say(self._dialogue, Proceed())
         except OSError:
-            self._end_of_dialogue()
-        else:
-            self._deadline = self._loop.later(BIRTH_SECONDS, self._too_slow)
+            return  # it is dead: its last word, or its end, is about to be heard
+        self._deadline.cancel()
+        self._deadline = self._loop.later(BIRTH_SECONDS, self._too_slow)
 
     def _end_of_dialogue(self) -> None:
         """The socket closed: by the exec if init was told to proceed, else by its death."""

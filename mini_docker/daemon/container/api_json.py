@@ -81,8 +81,11 @@ def decode(cls: type[T], data: Any, where: str = "") -> T:
 
 def encode(value: Any) -> Any:
     """The inverse of `decode`: every member is present; an empty tuple becomes null, as Go's nil slice does."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: encode(getattr(value, member.field)) for name, member in _members(type(value)).items()}
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if dataclasses.is_dataclass(value):
+        members = _members(typing.cast(Any, type(value)))
+        return {name: encode(getattr(value, member.field)) for name, member in members.items()}
     if isinstance(value, tuple):
         return [encode(item) for item in value] or None
     if isinstance(value, Mapping):

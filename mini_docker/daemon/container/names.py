@@ -40,7 +40,7 @@ _VALID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 
 def random_name(taken: Callable[[str], bool], chooser: random.Random | None = None) -> str:
     """A name that is not *taken*: ``brisk_lovelace``, with a number once luck runs out."""
-    choose = chooser or random.Random()  # noqa: S311  # a nickname, not a secret
+    choose = chooser or random.SystemRandom()  # not for secrecy: it needs no seed, which takes longer than the choice
     for attempt in range(100):
         name = f"{choose.choice(ADJECTIVES)}_{choose.choice(SURNAMES)}"
         if attempt >= 5:
