@@ -23,7 +23,7 @@ from mini_docker.libcontainer import console, executable, namespaces, privileges
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.dialogue import Failed, Mapped, Named, Proceed, Ready, Sandboxed, Terminal, hear, say
-from mini_docker.libcontainer.reaper import reap_for_child
+from mini_docker.libcontainer.reaper import reap_for_child, take_name
 from mini_docker.libcontainer.streams import give_pipes, root_outside, take_stdio
 from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
@@ -117,6 +117,8 @@ def _complete_namespaces(kernel: Kernel, birth: Birth, maker: rootfs.RootfsMaker
         # Before anybody lives in the new time namespace, which this process enters at its exec.
         kernel.write_file("/proc/self/timens_offsets", f"{offset.clock} {offset.seconds} {offset.nanoseconds}")
     maker.pick_up(birth.root, birth.root_path)
+    if spec.init:
+        take_name()
     if any(namespace.kind == "user" for namespace in spec.namespaces):
         # Until now the host's root, whom the user namespace knows as nobody; from here on its own.
         kernel.setresgid(0)

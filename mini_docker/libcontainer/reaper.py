@@ -12,6 +12,30 @@ import socket
 from mini_docker.linux import constants as c
 from mini_docker.linux.kernel import Kernel
 
+NAME = b"mini-init"
+
+
+def take_name() -> None:
+    """Be shown in ps under a name of its own, in place of the parent's command line and environment.
+
+    They tell of the host's folders, and whoever lives beside this process for long could read them. Called while it
+    may still write to its own files in /proc. Source: proc(5), /proc/PID/stat.
+    """
+    with open("/proc/self/stat") as file:
+        fields = file.read().rpartition(")")[2].split()  # from the third one on, the state
+    arg_start, arg_end, env_start, env_end = (int(word) for word in fields[45:49])
+    memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.pwrite(memory, NAME.ljust(arg_end - arg_start, b"\0")[: arg_end - arg_start], arg_start)
+        os.pwrite(memory, bytes(env_end - env_start), env_start)
+    finally:
+        os.close(memory)
+    comm = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(comm, NAME)
+    finally:
+        os.close(comm)
+
 
 def reap_for_child(kernel: Kernel, dialogue: socket.socket, outlives_parent: bool) -> None:
     """``--init``: stay as PID 1, pass signals on and reap orphans; return only in the child.

@@ -267,3 +267,10 @@ def test_an_exec_that_cannot_begin_says_why(house: House, cli: str) -> None:
     ):  # fmt: skip
         ran = call(house, cli, "exec", *words)
         assert (ran.code, said in ran.err) == (code, True), ran
+
+
+def test_the_small_init_tells_nothing_of_the_host(house: House) -> None:
+    """What is not replaced by the command lives beside it, and shows neither our folders nor our variables."""
+    shell = "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline; tr -d '\\0' < /proc/1/environ"
+    ran = house.ours("run", "--rm", "--init", "--cap-add", "SYS_PTRACE", "busybox", "sh", "-c", shell)
+    assert ran.out.split() == ["mini-init", "mini-init"]
