@@ -11,6 +11,7 @@ from ipaddress import ip_interface, ip_network
 import pytest
 
 from mini_docker.drivers.networkdriver.contract import Pool
+from mini_docker.errors import Conflict
 from tests.drivers.networkdriver.hosts import Host, host_with_bridge
 from tests.drivers.networkdriver.namespaces import Namespace
 
@@ -92,7 +93,7 @@ def test_a_used_up_network_says_so_and_recovers(host: Host) -> None:
     config = host.create_network("a", pools=(Pool(ip_network("10.250.0.0/29")),))
     given = [host.driver.lease(config.id, f"e{n}").address for n in range(5)]
     assert len(set(given)) == 5
-    with pytest.raises(Exception, match="no available IPv4 addresses"):
+    with pytest.raises(Conflict):
         host.driver.lease(config.id, "e5")
     host.driver.release("e2")
     assert host.driver.lease(config.id, "e5").address == given[2]

@@ -196,4 +196,5 @@ def summary_lines(lab: Lab, result: LabResult) -> Iterator[str]:
 
 
 def _short(failure: Failure) -> str:
-    return failure.test.rpartition("::")[2]
+    """The test's own name; a state machine's only method is called as all are, so its class's."""
+    return failure.test.removesuffix("::runTest").rpartition("::")[2]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from mini_docker.lab import overlay
 
@@ -30,6 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get(OVERLAY_VARIABLE):
         overlay.install(os.environ[OVERLAY_VARIABLE])
     config.pluginmanager.register(Protocol(Path(os.environ[RESULTS_VARIABLE])), "mini-docker-lab")
+
+
+def pytest_sessionstart() -> None:
+    """One mistake at a time: of several that hypothesis finds in a test, a learner is shown the first, to its end.
+
+    After the conftest, whose profile this one changes in nothing else; before the tests, which inherit it.
+    """
+    settings.register_profile("lab", parent=settings.default, report_multiple_bugs=False)
+    settings.load_profile("lab")
 
 
 class Protocol:

@@ -22,7 +22,7 @@ def test_new_jobs_are_refused() -> None:
     engine = Engine()
     engine.register("x", lambda job: None)
     engine.shutdown()
-    with pytest.raises(Unavailable, match="shutting down"):
+    with pytest.raises(Unavailable):
         engine.job("x").run()
 
 

