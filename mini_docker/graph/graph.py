@@ -182,11 +182,11 @@ class Graph:
         if image.parent is not None:
             self._children.setdefault(image.parent, set()).add(image.id)
 
-    def delete(self, image_id: str) -> Image:
+    def delete(self, image_id: str) -> list[Layer]:
         """Forget the image, and drop the layers that nothing counts on any more.
 
         Returns:
-            the image that was.
+            the layers that were dropped, the topmost first.
 
         Raises:
             NotFound: no such image.
@@ -210,9 +210,7 @@ class Graph:
                 if image.parent is not None:
                     self._children.get(image.parent, set()).discard(image_id)
         shutil.rmtree(dropped)
-        if image.top is not None:
-            self._layers.release(image.top)
-        return image
+        return [] if image.top is None else self._layers.release(image.top)
 
     # -- layers -------------------------------------------------------------------------------------
 

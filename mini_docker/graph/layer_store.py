@@ -127,11 +127,15 @@ class LayerStore:
                 raise NotFound(f"no such layer: {chain}")
             self._references[chain] += 1
 
-    def release(self, chain: str) -> None:
-        """Count one image less; a layer that nobody counts on is dropped, and so are those below."""
+    def release(self, chain: str) -> list[Layer]:
+        """Count one image less; a layer that nobody counts on is dropped, and so are those below.
+
+        Returns:
+            what was dropped, the topmost first.
+        """
         with self._lock:
             self._references[chain] -= 1
-        self._drop(chain)
+        return self._drop(chain)
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
@@ -265,14 +269,15 @@ class LayerStore:
         for chain in orphans:
             self._drop(chain)
 
-    def _drop(self, chain: str | None) -> None:
-        """Remove the layer if nobody counts on it, then look at the one below."""
+    def _drop(self, chain: str | None) -> list[Layer]:
+        """Remove the layer if nobody counts on it, then look at the one below; returns those removed."""
+        gone: list[Layer] = []
         while chain is not None:
             with self._lock:
                 layer = self._layers.get(chain)
                 counted = self._references[chain] > 0 or any(chain in lease.chains for lease in self._leases)
                 if layer is None or counted or chain in self._busy:
-                    return
+                    break
                 self._busy.add(chain)
                 del self._layers[chain]
                 self._orphans.discard(chain)
@@ -293,7 +298,11 @@ class LayerStore:
                             self._references[layer.parent] -= 1
                     self._busy.discard(chain)
                     self._lock.notify_all()
-            chain = layer.parent if dropped else None
+            if not dropped:
+                break
+            gone.append(layer)
+            chain = layer.parent
+        return gone
 
     def _forget_blob(self, digest: str) -> None:
         dropped = None

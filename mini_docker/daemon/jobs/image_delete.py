@@ -41,8 +41,22 @@ class ImageDeleteRequest:
         return cls(argument(job, what="an image"), job.env.get_bool("force"), not job.env.get_bool("noprune"))
 
 
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why an image may not be deleted.
+
+    Attributes:
+        hard: no force helps.
+        in_use: by a container.
+    """
+
+    message: str
+    hard: bool = False
+    in_use: bool = False
+
+
 class ImageDelete:
-    """Answers ``[{"Untagged"}, {"Deleted"}]``."""
+    """Answers ``[{"Untagged"}, {"Deleted"}]``: names, the image, and the layers that went with it."""
 
     def __init__(self, images: ImageLookup, containers: ContainerStore) -> None:
         self._images = images
@@ -59,26 +73,33 @@ class ImageDelete:
         Raises:
             Conflict: it is in use, or its id was given and it has several names.
         """
+        return self.remove(job, image, request)[0]
+
+    def remove(self, job: Job, image: Image, request: ImageDeleteRequest) -> tuple[list[dict[str, Any]], int]:
+        """As `delete`; returns also the bytes of the layers that went."""
         reference = self._named_by(request.name, image)
         names = self._images.names(image)
         records: list[dict[str, Any]] = []
         if reference is not None:
             gone = _names_that_go(reference, names)
-            if len(gone) == len(names):
-                self._refuse_if_in_use(image, request.force, untagging=reference.familiar())
+            users = self._users(image)
+            if users and not request.force and len(gone) == len(names):
+                raise Conflict(
+                    f'conflict: unable to remove repository reference "{reference.familiar()}" (must force)'
+                    f" - container {users[0].id[:_SHORT]} is using its referenced image {_short(image)}"
+                )
             records += self._untag(job, image, gone)
             if len(gone) < len(names):
-                return records
-        else:
-            repositories = {Reference.parse(name).repository for name in names}
-            if len(repositories) > 1 and not request.force:
-                raise Conflict(
-                    f"conflict: unable to delete {_short(image)} (must be forced) - image is referenced in multiple "
-                    "repositories"
-                )
-            self._refuse_if_in_use(image, request.force)
+                return records, 0
+        elif _is_one_name(names):
+            self._refuse(image, self._hindrance(image, request.force, names=[]))
             records += self._untag(job, image, names)
-        return records + self._delete(job, image, request)
+        hindrance = self._hindrance(image, request.force, self._images.names(image))
+        if hindrance is not None and reference is not None:
+            return records, 0  # it lives on without a name, of which alone was spoken
+        self._refuse(image, hindrance)
+        records += self._untag(job, image, self._images.names(image))
+        return self._delete(job, image, request.prune, records)
 
     def _named_by(self, word: str, image: Image) -> Reference | None:
         """*word* as a name of *image*; None when it is an id."""
@@ -88,24 +109,25 @@ class ImageDelete:
     def _users(self, image: Image) -> list[Container]:
         return [container for container in self._containers.all() if container.image == image.id]
 
-    def _refuse_if_in_use(self, image: Image, force: bool, untagging: str = "") -> None:
-        for container in self._users(image):
-            running = container.state.running
-            what = (
-                f'unable to remove repository reference "{untagging}"'
-                if untagging
-                else f"unable to delete {_short(image)}"
-            )
-            if running and not untagging:
-                raise Conflict(
-                    f"conflict: {what} (cannot be forced) - image is being used by running container "
-                    f"{container.id[:_SHORT]}"
-                )
-            if not force:
-                verb = f"container {container.id[:_SHORT]} is using its referenced image {_short(image)}"
-                if not untagging:
-                    verb = f"image is being used by stopped container {container.id[:_SHORT]}"
-                raise Conflict(f"conflict: {what} (must force) - {verb}")
+    def _hindrance(self, image: Image, force: bool, names: list[str]) -> Hindrance | None:
+        """The first reason against deleting the image: hard ones first, others unless it is forced."""
+        if self._images.graph.children(image.id):
+            return Hindrance("image has dependent child images", hard=True)
+        users = self._users(image)
+        for container in users:
+            if container.state.running:
+                used = f"image is being used by running container {container.id[:_SHORT]}"
+                return Hindrance(used, hard=True, in_use=True)
+        if names and not force:
+            return Hindrance("image is referenced in multiple repositories")
+        if users and not force:
+            return Hindrance(f"image is being used by stopped container {users[0].id[:_SHORT]}", in_use=True)
+        return None
+
+    def _refuse(self, image: Image, hindrance: Hindrance | None) -> None:
+        if hindrance is not None:
+            how = "cannot be forced" if hindrance.hard else "must be forced"
+            raise Conflict(f"conflict: unable to delete {_short(image)} ({how}) - {hindrance.message}")
 
     def _untag(self, job: Job, image: Image, names: list[str]) -> list[dict[str, Any]]:
         records = []
@@ -119,23 +141,22 @@ class ImageDelete:
             records.append({"Untagged": name})
         return records
 
-    def _delete(self, job: Job, image: Image, request: ImageDeleteRequest) -> list[dict[str, Any]]:
+    def _delete(
+        self, job: Job, image: Image, prune: bool, records: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Any]], int]:
         """Delete the nameless image, then the parents that nothing needs any more."""
         graph = self._images.graph
-        if self._users(image) or graph.children(image.id):
-            if not request.force and self._images.reference(request.name) is None:
-                graph.delete(image.id)  # says why not
-            return []  # it lives on without a name
-        records = []
+        freed = 0
         doomed: Image | None = image
         while doomed is not None:
-            graph.delete(doomed.id)
+            layers = graph.delete(doomed.id)
             log_other(job, "image", "delete", doomed.id, name=doomed.id)
-            records.append({"Deleted": doomed.id})
+            records += [{"Deleted": doomed.id}, *({"Deleted": layer.chain_id} for layer in layers)]
+            freed += sum(layer.size for layer in layers)
             parent = graph.get(doomed.parent) if doomed.parent and graph.exists(doomed.parent) else None
-            needed = parent is None or self._images.names(parent) or graph.children(parent.id) or self._users(parent)
-            doomed = None if needed or not request.prune else parent
-        return records
+            needed = parent is None or self._hindrance(parent, False, self._images.names(parent))
+            doomed = None if needed or not prune else parent
+        return records, freed
 
 
 class ImagePrune:
@@ -152,29 +173,35 @@ class ImagePrune:
     def __call__(self, job: Job) -> None:
         sieve = PruneFilters.parse(job.env.get("filters", ""), "dangling")
         only_dangling = sieve.filters.truth("dangling") is not False
-        used = {container.image for container in self._containers.all()}
         graph = self._images.graph
         records: list[dict[str, Any]] = []
         freed = 0
         for image in graph.images():
-            names = self._images.names(image)
             labels = image.config.config.get("Labels") or {}
             if (
-                image.id in used
-                or (only_dangling and names)
+                (only_dangling and self._images.tags.by_id(image.id))
                 or not graph.exists(image.id)
-                or graph.children(image.id)
+                or (graph.children(image.id) and not self._images.names(image))
                 or sieve.spares(labels, parse_time(image.config.created))
             ):
                 continue
-            size = graph.own_size(image)
-            try:
-                records += self._delete.delete(job, image, ImageDeleteRequest(image.id, True, True))
-            except MiniDockerError as error:
-                log.info("prune leaves image %s: %s", image.id, error)
-                continue
-            freed += size
+            # Name by name: what a container uses keeps its last one, and what another was made from goes with that.
+            for word in self._images.names(image) or [image.id]:
+                try:
+                    gone, bytes_freed = self._delete.remove(job, image, ImageDeleteRequest(word, False, True))
+                except MiniDockerError as error:
+                    log.info("prune leaves image %s: %s", image.id, error)
+                    continue
+                records += gone
+                freed += bytes_freed
         answer(job, {"ImagesDeleted": records or None, "SpaceReclaimed": freed})
+
+
+def _is_one_name(names: list[str]) -> bool:
+    """Whether an image goes by one tag at most, and by no digest of another repository."""
+    references = [Reference.parse(name) for name in names]
+    tags = [reference for reference in references if not reference.digest]
+    return len(tags) <= 1 and len({reference.repository for reference in references}) <= 1
 
 
 def _names_that_go(reference: Reference, names: list[str]) -> list[str]:

@@ -9,6 +9,8 @@ import tarfile
 import pytest
 
 from mini_docker.errors import Conflict, Invalid, NotFound
+from mini_docker.graph.digest import digest_of
+from mini_docker.graph.layer import driver_layer
 from tests.daemon.fakes import FakeHouse
 
 
@@ -20,6 +22,10 @@ def tar(**files: str) -> bytes:
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content.encode()))
     return buffer.getvalue()
+
+
+LAYER = digest_of(tar(hello="world"))
+"""What `imported` brings, by its chain id."""
 
 
 def imported(house: FakeHouse, repo: str = "tiny", **files: str) -> str:
@@ -101,23 +107,30 @@ def test_delete_untags_then_deletes(house: FakeHouse) -> None:
     image = imported(house)
     house.run("tag", "tiny", repo="second")
     assert house.run("image_delete", "tiny") == [{"Untagged": "tiny:latest"}]
-    assert house.run("image_delete", "second") == [{"Untagged": "second:latest"}, {"Deleted": image}]
+    assert house.run("image_delete", "second") == [
+        {"Untagged": "second:latest"},
+        {"Deleted": image},
+        {"Deleted": LAYER},
+    ]
     with pytest.raises(NotFound):
         house.run("image_inspect", image)
 
 
 def test_delete_by_id_with_several_names(house: FakeHouse) -> None:
-    """By id an image of two repositories goes by force only."""
+    """By id an image of two names goes by force only, be they of one repository."""
     image = imported(house)
+    for where in ({"repo": "second"}, {"repo": "tiny", "tag": "other"}):
+        house.run("tag", "tiny", **where)
+        with pytest.raises(Conflict, match=r"must be forced.*multiple repositories"):
+            house.run("image_delete", image)
+        house.run("image_delete", f"{where['repo']}:{where.get('tag', 'latest')}")
     house.run("tag", "tiny", repo="second")
-    with pytest.raises(Conflict, match="must be forced"):
-        house.run("image_delete", image)
     records = house.run("image_delete", image, force="1")
-    assert records[-1] == {"Deleted": image} and len(records) == 3
+    assert records[-2:] == [{"Deleted": image}, {"Deleted": LAYER}] and len(records) == 4
 
 
 def test_image_in_use(house: FakeHouse) -> None:
-    """A running container's image is held; a stopped one's goes by force, and loses its name only."""
+    """A running container's image is held, though its names go by force; a stopped one's goes by force."""
     image = imported(house)
     house.image("sleeper", Cmd=["sleep"])
     container = house.start("sleep", Image="tiny")
@@ -125,12 +138,42 @@ def test_image_in_use(house: FakeHouse) -> None:
         house.run("image_delete", "tiny")
     with pytest.raises(Conflict, match="being used by running container"):
         house.run("image_delete", image, force="1")
-    house.run("stop", container)
-    with pytest.raises(Conflict, match="must force"):
+    house.run("tag", "tiny", repo="second")
+    with pytest.raises(Conflict, match=r"cannot be forced.*being used by running container"):
         house.run("image_delete", image)
+    assert house.run("image_delete", "second") == [{"Untagged": "second:latest"}]
     assert house.run("image_delete", "tiny", force="1") == [{"Untagged": "tiny:latest"}]
+    house.run("stop", container)
+    with pytest.raises(Conflict, match=r"must be forced.*being used by stopped container"):
+        house.run("image_delete", image)
+    assert house.run("image_prune")["ImagesDeleted"] is None
+    assert house.run("image_delete", image, force="1") == [{"Deleted": image}]  # the layer stays below the container
+
+
+def test_a_container_outlives_its_image(house: FakeHouse) -> None:
+    """All but a commit works on: it says by the id what it was made from, and takes the layer along when it goes."""
+    image = imported(house)
+    container = house.create(Image="tiny")
+    house.run("image_delete", "tiny", force="1")
+    assert [line["Image"] for line in house.run("containers", all="1")] == [image]
+    assert house.run("container_inspect", container)["Image"] == image
+    assert house.run("container_changes", container) is None  # none
+    with pytest.raises(NotFound, match="No such image"):
+        house.run("commit", container=container, repo="mine")
+    assert driver_layer(LAYER) in house.graph_driver.layers()
     house.run("delete", container)
-    assert house.run("image_prune")["ImagesDeleted"] == [{"Deleted": image}]
+    assert driver_layer(LAYER) not in house.graph_driver.layers()
+
+
+def test_prune_finishes_families(house: FakeHouse) -> None:
+    """An image that others were made from goes with the last of them, whichever comes first."""
+    base = imported(house)
+    container = house.create(Image="tiny")
+    child = house.run("commit", container=container, repo="child")["Id"]
+    house.run("delete", container)
+    pruned = house.run("image_prune", filters='{"dangling": ["false"]}')
+    assert {"Deleted": base} in pruned["ImagesDeleted"] and {"Deleted": child} in pruned["ImagesDeleted"]
+    assert not house.graph.exists(base) and not house.graph.exists(child)
 
 
 def test_commit_changes_export(house: FakeHouse) -> None:
@@ -157,9 +200,8 @@ def test_prune_with_all(house: FakeHouse) -> None:
     image = imported(house)
     house.create("true")
     pruned = house.run("image_prune", filters='{"dangling": ["false"]}')
-    assert (
-        pruned["ImagesDeleted"] == [{"Untagged": "tiny:latest"}, {"Deleted": image}] and pruned["SpaceReclaimed"] == 5
-    )
+    assert pruned["ImagesDeleted"] == [{"Untagged": "tiny:latest"}, {"Deleted": image}, {"Deleted": LAYER}]
+    assert pruned["SpaceReclaimed"] == 5
     assert [entry["RepoTags"] for entry in house.run("images")] == [["busybox:latest"]]
 
 
@@ -208,4 +250,5 @@ def test_a_repositorys_digests_go_with_its_last_tag(house: FakeHouse) -> None:
     assert house.run("image_delete", f"{theirs}@sha256:{'1' * 64}") == [
         {"Untagged": f"{theirs}@sha256:{'1' * 64}"},
         {"Deleted": image},
+        {"Deleted": LAYER},
     ]
