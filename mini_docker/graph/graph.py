@@ -233,9 +233,9 @@ class Graph:
         """
         return self._layers.add(parent_chain, stream, expected_diff_id, expected_digest, media_type, file, ahead)
 
-    def ahead(self, sizes: Sequence[int]) -> AbstractContextManager[Ahead | None]:
+    def ahead(self, sizes: Sequence[int], *, compressed: bool) -> AbstractContextManager[Ahead | None]:
         """To unpack layers side by side before they are added; see `LayerStore.ahead`."""
-        return self._layers.ahead(sizes)
+        return self._layers.ahead(sizes, compressed=compressed)
 
     def lease(self) -> AbstractContextManager[Lease]:
         """Keep the layers that are added while the block lasts; see `LayerStore.lease`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mini_docker.architecture import host_architecture
+from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect
 from mini_docker.errors import Invalid
 from mini_docker.graph.ahead import LayerAhead
 from mini_docker.graph.digest import checked_digest, digest_of, hex_of
@@ -200,7 +201,8 @@ def _stack(graph: Graph, layers: Sequence[_PackedLayer]) -> None:
     chains = chain_ids(layer.diff_id for layer in layers)
     missing = range(graph.count_present(chains), len(layers))
     sizes = [layers[number].file.stat().st_size for number in missing]
-    with ExitStack() as files, graph.ahead(sizes) as ahead:
+    compressed = any(_is_compressed(layers[number].file) for number in missing)
+    with ExitStack() as files, graph.ahead(sizes, compressed=compressed) as ahead:
         begun: dict[int, LayerAhead] = {}
         if ahead is not None:
             for number in missing:
@@ -217,6 +219,11 @@ def _stack(graph: Graph, layers: Sequence[_PackedLayer]) -> None:
                     file=layer.file,
                     ahead=begun.get(number),
                 )
+
+
+def _is_compressed(file: Path) -> bool:
+    with open(file, "rb") as stream:
+        return detect(stream.read(MAGIC_BYTES)) is not Compression.NONE
 
 
 # -- the archive's JSON, distrusted -----------------------------------------------------------------

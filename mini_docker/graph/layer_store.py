@@ -189,14 +189,15 @@ class LayerStore:
                 unpack = partial(self._unpacked.unpack, parent, incoming.diff_id, again, None)
                 return self._add_once(parent, incoming.diff_id, unpack, spool, expected_digest, media_type)
 
-    def ahead(self, sizes: Sequence[int]) -> AbstractContextManager[Ahead | None]:
+    def ahead(self, sizes: Sequence[int], *, compressed: bool) -> AbstractContextManager[Ahead | None]:
         """To unpack layers side by side before they are added; None where that is not possible or not worth while.
 
         Args:
             sizes: of the layers to come, in bytes, as they travel.
+            compressed: whether they are.
         """
         rebasing = self._unpacked.rebasing
-        if rebasing is None or self._unpackers is None or not is_worthwhile(sizes, cores()):
+        if rebasing is None or self._unpackers is None or not is_worthwhile(sizes, cores(), compressed=compressed):
             return nullcontext()
         return Ahead(rebasing, self._unpackers)
 

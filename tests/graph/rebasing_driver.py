@@ -74,5 +74,5 @@ class Homemade(Unpackers):
 
 def always_side_by_side(monkeypatch: pytest.MonkeyPatch, at_once: Callable[[], int] = lambda: 3) -> None:
     """Have even the smallest layers, and a single one, unpacked ahead, whatever this machine is."""
-    monkeypatch.setattr(layer_store, "is_worthwhile", lambda sizes, cores: len(sizes) > 0)
+    monkeypatch.setattr(layer_store, "is_worthwhile", lambda sizes, cores, compressed: len(sizes) > 0)
     monkeypatch.setattr(ahead.Ahead, "at_once", staticmethod(at_once))

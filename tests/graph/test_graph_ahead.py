@@ -77,10 +77,12 @@ def test_a_failure_travels_as_its_kind() -> None:
 
 def test_only_much_work_is_shared_out() -> None:
     """A second process pays for several layers, on several cores, that are large enough."""
-    assert is_worthwhile([WORTH_BYTES, 1], 2)
-    assert not is_worthwhile([WORTH_BYTES, 1], 1)
-    assert not is_worthwhile([WORTH_BYTES], 8)
-    assert not is_worthwhile([1000] * 100, 8)
+    assert is_worthwhile([WORTH_BYTES, 1], 2, compressed=True)
+    assert is_worthwhile([WORTH_BYTES, 1], 3, compressed=False)
+    assert not is_worthwhile([WORTH_BYTES, 1], 2, compressed=False)
+    assert not is_worthwhile([WORTH_BYTES, 1], 1, compressed=True)
+    assert not is_worthwhile([WORTH_BYTES], 8, compressed=True)
+    assert not is_worthwhile([1000] * 100, 8, compressed=True)
 
 
 def test_a_loaded_image_is_the_same(side_by_side: Graph, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def add_side_by_side(graph: Graph, given_tars: list[bytes], promised: list[bytes
         path.write_bytes(squeezed(data))
     streams = [open(path, "rb") for path in files]  # noqa: SIM115  # closed below
     try:
-        with graph.ahead([len(data) for data in given_tars]) as ahead:
+        with graph.ahead([len(data) for data in given_tars], compressed=True) as ahead:
             assert ahead is not None
             begun = [ahead.begin(source, is_base=source is streams[0]) for source in streams]
             for number, one in enumerate(begun):

@@ -270,7 +270,9 @@ class _PullOne:
                 wanted.progress.announced()
             for wanted in missing:
                 wanted.download = self._fetch(wanted, papers.endpoint, stack)
-            ahead = stack.enter_context(self._graph.ahead([wanted.layer.size for wanted in missing]))
+            sizes = [wanted.layer.size for wanted in missing]
+            compressed = not all(wanted.layer.media_type.endswith(".tar") for wanted in missing)
+            ahead = stack.enter_context(self._graph.ahead(sizes, compressed=compressed))
             if ahead is not None:
                 for index, wanted in enumerate(missing, start=present):
                     wanted.turn = stack.enter_context(ExitStack())
