@@ -21,6 +21,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import Device
@@ -121,7 +122,7 @@ class RootfsMaker:
         os.close(root)
 
     def attach(self) -> None:
-        """Act three: every detached mount in its place, and the nodes of /dev."""
+        """Act three: every detached mount in its place, and device nodes in the image's own folders."""
         for index, step in enumerate(self._plan.mounts):
             descriptor = self._picked[index]
             is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
@@ -132,11 +133,6 @@ class RootfsMaker:
             os.close(descriptor)
         for device in self._plan.devices:
             _make_device(self._kernel, device)
-        for path, target in self._plan.links:
-            try:
-                os.symlink(target, path)
-            except FileExistsError:
-                pass
 
     def protect(self) -> None:
         """Last: hide and write-protect what the spec says, the root itself at the very end."""
@@ -249,9 +245,20 @@ def new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:
             else:
                 kernel.fsconfig_flag(context, key)
         kernel.fsconfig_create(context)
-        return kernel.fsmount(context, what.attributes)
+        mount = kernel.fsmount(context, what.attributes)
     finally:
         os.close(context)
+    try:
+        # Nobody else has been in there: no path can lead out.
+        inside = f"/proc/self/fd/{mount}"
+        for device in what.devices:
+            _make_device(kernel, replace(device, path=f"{inside}/{device.path}"))
+        for path, target in what.links:
+            os.symlink(target, f"{inside}/{path}")
+    except BaseException:
+        os.close(mount)
+        raise
+    return mount
 
 
 def _tree_or_none(kernel: Kernel, path: str) -> int:

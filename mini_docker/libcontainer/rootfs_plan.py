@@ -22,6 +22,8 @@ class NewFilesystem:
         options: (key, value) for fsconfig; a value of "" is a flag.
         attributes: MOUNT_ATTR_* of the mount.
         copy_up: fill it with what it covers.
+        devices: nodes to make in it, by their paths below its root.
+        links: (path below its root, target) of symbolic links to make in it.
     """
 
     fstype: str
@@ -29,6 +31,8 @@ class NewFilesystem:
     options: tuple[tuple[str, str], ...]
     attributes: int
     copy_up: bool = False
+    devices: tuple[Device, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,7 @@ class RootfsPlan:
             be mounted: only chroot is left, and what isolation that is *not*, the chroot exec
             driver shows.
         mounts: picked up in this order, attached in this order.
-        devices: nodes to make in /dev (before it may become read-only).
-        links: (path, target) symbolic links in /dev.
+        devices: nodes to make in the image's own folders; those in /dev belong to that file system's step.
         sealed: mounts that become read-only only when all others are attached: some lie inside them.
         masked, readonly: paths to hide, and to protect from writing.
         root_readonly: protect the root mount itself, last, since mount points are made in it.
@@ -85,7 +88,6 @@ class RootfsPlan:
     own_namespace: bool
     mounts: tuple[MountStep, ...]
     devices: tuple[Device, ...]
-    links: tuple[tuple[str, str], ...]
     sealed: tuple[str, ...]
     masked: tuple[str, ...]
     readonly: tuple[str, ...]
@@ -94,12 +96,13 @@ class RootfsPlan:
 
 
 DEV_LINKS = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 )
+"""In /dev."""
 
 
 def plan(spec: ContainerSpec) -> RootfsPlan:
@@ -120,17 +123,29 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
         # A user namespace may make no device nodes: it is shown the host's.
         mounts += tuple(MountStep(CopyOfTree(device.path, recursive=False), device.path) for device in devices)
         devices = ()
-    mounts, sealed = _seal_last(mounts, has_dev)
+    mounts, sealed = _seal_last(_furnish_dev(mounts, devices), has_dev)
     return RootfsPlan(
         own_namespace=own_namespace,
         mounts=mounts,
-        devices=devices,
-        links=DEV_LINKS if has_dev else (),
+        devices=tuple(device for device in devices if not device.path.startswith("/dev/")),
         sealed=sealed,
         masked=spec.masked_paths if own_namespace else (),
         readonly=spec.readonly_paths if own_namespace else (),
         root_readonly=spec.root_readonly and own_namespace,
         root_propagation=PROPAGATION[spec.root_propagation],
+    )
+
+
+def _furnish_dev(steps: tuple[MountStep, ...], devices: tuple[Device, ...]) -> tuple[MountStep, ...]:
+    """Give the container's own /dev its nodes and links."""
+    nodes = tuple(
+        replace(device, path=device.path.removeprefix("/dev/")) for device in devices if device.path.startswith("/dev/")
+    )
+    return tuple(
+        replace(step, what=replace(step.what, devices=nodes, links=DEV_LINKS))
+        if step.target == "/dev" and isinstance(step.what, NewFilesystem)
+        else step
+        for step in steps
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,11 @@ def test_without_a_mount_namespace_nothing_is_mounted() -> None:
 def test_devices_are_made_only_in_a_dev_of_the_containers_own() -> None:
     """In an image's own /dev, or a bind of the host's, we make no nodes."""
     device = Device("/dev/null", "c", 1, 3)
-    assert rootfs_plan.plan(spec(Mount("/dev", "tmpfs", "tmpfs"), devices=(device,))).devices == (device,)
+    own = rootfs_plan.plan(spec(Mount("/dev", "tmpfs", "tmpfs"), devices=(device,)))
+    assert [step.what.devices for step in own.mounts if isinstance(step.what, rootfs_plan.NewFilesystem)] == [
+        (replace(device, path="null"),)
+    ]
+    assert own.devices == ()
     assert rootfs_plan.plan(spec(Mount("/dev", "bind", "/dev", ("bind",)), devices=(device,))).devices == ()
     assert rootfs_plan.plan(spec(devices=(device,))).devices == ()
     elsewhere = Device("/tmp/null", "c", 1, 3)
