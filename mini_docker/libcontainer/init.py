@@ -90,6 +90,8 @@ def _wait_for_name(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue
     """The same in another order: what is alike for every container is done before somebody waits for it."""
     _forget_the_parent(kernel)
     _expect(dialogue, Mapped)
+    if expected.has_new("network"):
+        kernel.unshare(c.CLONE_NEWNET)
     stock = rootfs.make_stock(kernel, rootfs_plan.plan(expected))
     unnamed.rehearse(expected)
     _show_sandbox(expected, dialogue)

@@ -59,7 +59,10 @@ def read(name: Named, descriptors: list[int], join: Join) -> tuple[Birth, Stdio 
 
 
 def rehearse(expected: ContainerSpec) -> None:
-    """Make every plan once, for nothing: after a fork each page of memory is copied when it is first touched."""
+    """Make every plan once, for nothing: a page that a fork left shared is copied when one of the two first touches it.
+
+    Parent and init do it right after the birth, when nobody waits for them.
+    """
     name, _ = write(Birth(expected, -1, "", "", Terms(b"", 0)), None)
     birth, _ = read(name, [], lambda cgroup, kernel: None)
     process = birth.spec.process
