@@ -15,8 +15,9 @@ import pytest
 
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.config import ContainerSpec, IdMap, Namespace, ProcessSpec
-from mini_docker.libcontainer.dialogue import Mapped, hear
-from mini_docker.libcontainer.parent import Newborn, Parent, bury
+from mini_docker.libcontainer.dialogue import Mapped, hear, say
+from mini_docker.libcontainer.namespaces import NamespacePlan
+from mini_docker.libcontainer.parent import Newborn, Parent, _id_map, bury
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import LinuxKernel
@@ -44,7 +45,14 @@ def bear(
 ) -> Newborn:
     """Bear a process, and do not come back before it heard its word."""
     kernel = LinuxKernel()
-    newborn = parent._map(kernel, parent._clone(kernel, flags, joins, -1, wait_for_a_signal, ()), spec)
+    mine = tuple(join for join in joins if join[1] != c.CLONE_NEWUSER)
+    plan = NamespacePlan(flags, mine, (), 0, tuple(join for join in joins if join not in mine))
+    newborn = parent._clone(kernel, plan, -1, wait_for_a_signal, ())
+    with parent._burying(newborn):
+        if spec is not None:
+            kernel.write_file(f"/proc/{newborn.pid}/uid_map", _id_map(spec.uid_map))
+            kernel.write_file(f"/proc/{newborn.pid}/gid_map", _id_map(spec.gid_map))
+        say(newborn.dialogue, Mapped())
     newborn.dialogue.settimeout(10)
     assert newborn.dialogue.recv(10) == b"heard"
     return newborn
@@ -102,6 +110,18 @@ def test_the_id_maps_are_written_before_the_word(parent: Parent) -> None:
     assert shown == [["0", str(host_id), str(size)], ["0", str(host_id + 7), str(size)]]
 
 
+def test_in_a_joined_user_namespace_a_midwife_bears(parent: Parent) -> None:
+    """The child is in the other's user namespace, and this process, which could never have come back, is not."""
+    maps = (IdMap(0, 100_000, 10),)
+    spec = ContainerSpec(ProcessSpec(("true",)), (Namespace("user"),), uid_map=maps, gid_map=maps)
+    first = bear(parent, c.CLONE_NEWUSER, spec=spec)
+    second = bear(parent, c.CLONE_NEWUTS, ((f"/proc/{first.pid}/ns/user", c.CLONE_NEWUSER),))
+    places = [namespace_of(newborn.pid, "user") for newborn in (first, second)]
+    for newborn in (second, first):
+        bury(LinuxKernel(), newborn)
+    assert places[0] == places[1] != namespace_of(os.getpid(), "user")
+
+
 def test_a_failed_birth_leaves_no_process_and_no_descriptor(parent: Parent) -> None:
     """A map that the kernel refuses: the newborn is buried, the parent is as before and told why."""
     twice = (IdMap(0, 100_000, 10), IdMap(0, 200_000, 10))
@@ -115,7 +135,7 @@ def test_a_failed_birth_leaves_no_process_and_no_descriptor(parent: Parent) -> N
 
 
 def test_a_failed_join_leaves_no_descriptor(parent: Parent) -> None:
-    """The path is no namespace of that kind: EINVAL, and all that was opened is closed."""
+    """The path is no namespace of that kind: the kernel refuses, and all that was opened is closed."""
     before = sorted(os.listdir("/proc/self/fd"))
     with pytest.raises(SyscallError, match="EINVAL"):
         bear(parent, 0, (("/proc/self/ns/uts", c.CLONE_NEWPID),))

@@ -37,6 +37,6 @@ def test_the_plans_paths_are_the_specs() -> None:
     plan = namespaces.plan(
         ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind, path) for kind, path in paths.items()))
     )
-    joined = dict((*plan.parent_joins, *plan.init_joins))
+    joined = dict((*plan.parent_joins, *plan.init_joins, *plan.midwife_joins))
     assert joined == {path: c.NAMESPACE_FLAGS[kind] for kind, path in paths.items()}
     assert plan.clone_flags == plan.init_unshares == 0

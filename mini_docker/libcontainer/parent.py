@@ -120,6 +120,11 @@ class Parent:
         self, kernel: Kernel, plan: namespaces.NamespacePlan, cgroup: int,
         live: Callable[[socket.socket], NoReturn], keep: Iterable[int],
     ) -> Newborn:  # fmt: skip
+        """Clone as the plan says; the newborn has its end of the dialogue, what *keep* names, and its three streams.
+
+        Whatever happens, this process is where it was before, and holds no descriptor more but those of the newborn.
+        """
+
         def be_born() -> NoReturn:
             # Other containers' pipes must not be held open in here while it is parked.
             _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
@@ -260,4 +265,5 @@ def _enter(kernel: Kernel, joins: Sequence[tuple[str, int]]) -> None:
 
 
 def _id_map(maps: tuple[IdMap, ...]) -> str:
+    """The text of a process's uid_map or gid_map (user_namespaces(7))."""
     return "".join(f"{entry.container_id} {entry.host_id} {entry.size}\n" for entry in maps)

@@ -51,13 +51,15 @@ class ImageFixture:
         return {digest(data): data for data in [self.config, *self.layers]}
 
 
-def make_image(*layers: dict[str, bytes], os: str = "linux", level: int = 1, **config: object) -> ImageFixture:
+def make_image(
+    *layers: dict[str, bytes], os: str = "linux", architecture: str = "amd64", level: int = 1, **config: object
+) -> ImageFixture:
     """An image with a gzipped layer for each mapping of file names to contents."""
     tars = [layer_tar(files) for files in layers]
     blobs = [gzip.compress(tar, level, mtime=0) for tar in tars]
     diff_ids = [digest(tar) for tar in tars]
     rootfs = {"type": "layers", "diff_ids": diff_ids}
-    text = json.dumps({"architecture": "amd64", "os": os, "config": config, "rootfs": rootfs}).encode()
+    text = json.dumps({"architecture": architecture, "os": os, "config": config, "rootfs": rootfs}).encode()
     manifest = ImageManifest(
         DOCKER_MANIFEST,
         Descriptor(DOCKER_CONFIG, digest(text), len(text)),

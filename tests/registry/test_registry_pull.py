@@ -111,7 +111,7 @@ def test_pull_by_digest_sets_no_tag(registry: TinyRegistry, image: ImageFixture,
     """A digest names one content for ever, so there is no tag that it could move."""
     name = f"{registry.host}/me/app"
     lines = bench.pull(name, image.digest)
-    assert lines[0]["id"] == image.digest
+    assert lines[0]["id"] == f"{registry.host}/me/app@{image.digest}"  # as dockerd says it
     assert lines[-1]["status"] == f"Status: Downloaded newer image for {name}@{image.digest}"
     assert bench.tags.all() == {}
     assert bench.tags.get_digest(name, image.digest) == image.id
@@ -144,7 +144,7 @@ def test_pull_without_a_tag_brings_all_tags(registry: TinyRegistry, image: Image
 
 def test_pull_chooses_the_platform_from_an_index(registry: TinyRegistry, bench: PullBench) -> None:
     """The digest users see is the index's; the image is the one for the platform."""
-    images = {name: make_image({"arch": name.encode()}) for name in ("amd64", "arm64")}
+    images = {name: make_image({"arch": name.encode()}, architecture=name) for name in ("amd64", "arm64")}
     entries = []
     for name, made in images.items():
         registry.add("me/multi", name, made)
@@ -159,6 +159,17 @@ def test_pull_chooses_the_platform_from_an_index(registry: TinyRegistry, bench: 
         assert lines[-2]["status"] == f"Digest: {index_digest}"
     with pytest.raises(NotFound, match="no matching manifest for linux/s390x in the manifest list entries"):
         bench.pull(name, "1", platform="linux/s390x")
+
+
+def test_an_image_of_one_platform_is_pulled_with_a_warning(registry: TinyRegistry, bench: PullBench) -> None:
+    """There is nothing to choose: whoever asks for another platform gets what there is, and is told so."""
+    registry.add("me/app", "1", make_image({"a": b"1"}, architecture="amd64"))
+    name = f"{registry.host}/me/app"
+    assert bench.pull(name, "1", platform="linux/amd64")[-1]["status"].startswith("Status: ")
+    assert bench.pull(name, "1", platform="linux/arm64")[-1]["status"] == (
+        f"WARNING: image with reference {name} was found but does not match the specified platform: "
+        "wanted linux/arm64, actual: linux/amd64"
+    )
 
 
 def test_one_layer_twice_in_an_image_is_fetched_once(registry: TinyRegistry, bench: PullBench) -> None:

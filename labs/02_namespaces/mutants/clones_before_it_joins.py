@@ -2,20 +2,22 @@
 
 
 class Parent:
-    def _clone(self, kernel, flags, joins, cgroup, live, keep):
+    def _clone(self, kernel, plan, cgroup, live, keep):
+        def be_born():
+            _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
+            live(theirs)
+
         ours, theirs = dialogue.pair()
         joined = 0
         try:
-            pid, pidfd = kernel.clone3(flags, cgroup)
-            if pid == 0:
-                _close_all_but(self._kernel, {0, 1, 2, theirs.fileno(), *keep})
-                live(theirs)
-            for path, flag in joins:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    kernel.setns(descriptor, flag)
-                finally:
-                    os.close(descriptor)
+            if plan.midwife_joins:
+                pid, pidfd = self._clone_by_midwife(kernel, plan, cgroup, be_born)
+            else:
+                pid, pidfd = kernel.clone3(plan.clone_flags, cgroup)
+                if pid == 0:
+                    be_born()
+            for path, flag in plan.parent_joins:
+                _enter(kernel, ((path, flag),))
                 joined |= flag
         except BaseException:
             ours.close()

@@ -2,20 +2,22 @@
 
 
 class Parent:
-    def _clone(self, kernel, flags, joins, cgroup, live, keep):
+    def _clone(self, kernel, plan, cgroup, live, keep):
+        def be_born():
+            live(theirs)
+
         ours, theirs = dialogue.pair()
         joined = 0
         try:
-            for path, flag in joins:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    kernel.setns(descriptor, flag)
-                finally:
-                    os.close(descriptor)
+            for path, flag in plan.parent_joins:
+                _enter(kernel, ((path, flag),))
                 joined |= flag
-            pid, pidfd = kernel.clone3(flags, cgroup)
-            if pid == 0:
-                live(theirs)
+            if plan.midwife_joins:
+                pid, pidfd = self._clone_by_midwife(kernel, plan, cgroup, be_born)
+            else:
+                pid, pidfd = kernel.clone3(plan.clone_flags, cgroup)
+                if pid == 0:
+                    be_born()
         except BaseException:
             ours.close()
             raise

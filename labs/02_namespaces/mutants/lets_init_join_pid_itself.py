@@ -18,4 +18,8 @@ def plan(spec):
             clone_flags |= flag
     if (spec.uid_map or spec.gid_map) and not clone_flags & c.CLONE_NEWUSER:
         raise Invalid("id maps need a new user namespace")
+    if spec.time_offsets and not init_unshares & c.CLONE_NEWTIME:
+        raise Invalid("time offsets need a new time namespace")
+    if any(flag == c.CLONE_NEWUSER for _, flag in init_joins):
+        return NamespacePlan(clone_flags, (), (), init_unshares, tuple(init_joins))
     return NamespacePlan(clone_flags, (), tuple(init_joins), init_unshares)

@@ -16,4 +16,8 @@ def plan(spec):
             init_unshares |= flag
         else:
             clone_flags |= flag
+    if spec.time_offsets and not init_unshares & c.CLONE_NEWTIME:
+        raise Invalid("time offsets need a new time namespace")
+    if any(flag == c.CLONE_NEWUSER for _, flag in init_joins):
+        return NamespacePlan(clone_flags, (), (), init_unshares, (*init_joins, *parent_joins))
     return NamespacePlan(clone_flags, tuple(parent_joins), tuple(init_joins), init_unshares)

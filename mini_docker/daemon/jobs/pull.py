@@ -35,7 +35,7 @@ from mini_docker.registry.digest import DigestMismatch, digest_of, short_id
 from mini_docker.registry.download import download_blob
 from mini_docker.registry.manifest import Descriptor, ImageManifest, parse_manifest
 from mini_docker.registry.patience import Cancellation
-from mini_docker.registry.platform import Platform, host
+from mini_docker.registry.platform import Platform, host, runnable_on
 from mini_docker.registry.reference import Reference
 from mini_docker.registry.service import RegistryService
 from mini_docker.remote_api import Progress
@@ -177,14 +177,16 @@ class Pull:
                 when the registry refuses at once.
         """
         request = PullRequest.decode(job.env)
-        newer = False
+        newer, warnings = False, list[str]()
         for reference in self._references(job, request):
-            newer |= _PullOne(
-                job, replace(request, reference=reference), self._graph, self._tags, self._downloads
-            ).run()
+            one = _PullOne(job, replace(request, reference=reference), self._graph, self._tags, self._downloads)
+            newer |= one.run()
+            warnings += one.warnings
             log_other(job, "image", "pull", reference.familiar(), name=reference.repository)
         what = "Downloaded newer image" if newer else "Image is up to date"
         say(job, Progress(f"Status: {what} for {request.reference.familiar()}"))
+        for warning in dict.fromkeys(warnings):
+            say(job, Progress(f"WARNING: {warning}"))
 
     def _references(self, job: Job, request: PullRequest) -> list[Reference]:
         reference = request.reference
@@ -206,12 +208,14 @@ class _PullOne:
         self._graph = graph
         self._tags = tags
         self._downloads = downloads
+        self.warnings: list[str] = []
 
     def run(self) -> bool:
         """Do it; returns whether anything is new."""
         reference = self._reference
         papers = self._papers()
-        self._say(Progress(f"Pulling from {reference.path}", reference.digest or reference.tag))
+        self._check_platform(papers)
+        self._say(Progress(f"Pulling from {reference.path}", str(reference) if reference.digest else reference.tag))
         image_id = digest_of(papers.config)
         if self._graph.exists(image_id):
             newer = self._name(image_id, papers.digest)
@@ -226,6 +230,16 @@ class _PullOne:
         child = self._child("pull_manifest", str(self._reference))
         child.env["platform"] = self._request.platform
         return Papers.decode(child.output())
+
+    def _check_platform(self, papers: Papers) -> None:
+        """An image that is for one machine only is pulled whatever was asked for; but the user is told."""
+        if self._request.platform:
+            wanted, actual = Platform.parse(self._request.platform), Platform.of_config(papers.config)
+            if actual not in runnable_on(wanted):
+                self.warnings.append(
+                    f"image with reference {self._reference.repository} was found but does not match the specified "
+                    f"platform: wanted {wanted}, actual: {actual}"
+                )
 
     def _name(self, image_id: str, digest: str) -> bool:
         """Let the reference mean the image; returns whether it meant something else before.
