@@ -16,13 +16,17 @@ def _named(name: str) -> Landmark:
     return lambda calls, index: calls[index].name == name
 
 
-def _pivot(calls: Sequence[Call], index: int) -> bool:
-    """The root is copied and attached at once; other mounts are all picked up first and attached later."""
-    return [call.name for call in calls[index : index + 2]] == ["open_tree", "move_mount"]
+def _row(*names: str) -> Landmark:
+    return lambda calls, index: tuple(call.name for call in calls[index : index + len(names)]) == names
 
 
 def _after(name: str) -> Landmark:
     return lambda calls, index: index > 0 and calls[index - 1].name == name and calls[index].name != name
+
+
+def _protect(calls: Sequence[Call], index: int) -> bool:
+    """When all is attached, a mount is changed or picked up once more."""
+    return _after("move_mount")(calls, index) and calls[index].name in ("mount_setattr", "open_tree")
 
 
 INIT_STAGES: tuple[tuple[str, Landmark], ...] = (
@@ -30,11 +34,12 @@ INIT_STAGES: tuple[tuple[str, Landmark], ...] = (
     ("descriptors closed, signals, memory hidden", _named("close_range")),
     ("cgroups joined", _named("write_file")),
     ("session keyring", _named("join_session_keyring")),
+    ("the host's files and the root picked up", _named("mount")),
     ("host name; network namespace shown", _named("sethostname")),
-    ("mounts picked up, detached", _named("mount")),
-    ("pivot into the root", _pivot),
-    ("mounts attached, device nodes", _after("umount")),
-    ("paths masked and write-protected", _after("mknod")),
+    ("own file systems made, device nodes", _named("fsopen")),
+    ("pivot into the root", _row("move_mount", "mount", "pivot_root")),
+    ("mounts attached", _after("umount")),
+    ("paths masked and write-protected", _protect),
     ("parked, told to proceed, streams", _named("close_range at exec")),
     ("seccomp filter", _named("seccomp")),
     ("capabilities and user", _after("seccomp")),
