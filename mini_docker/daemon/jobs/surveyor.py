@@ -9,12 +9,14 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.devices import block_device_numbers, wished_devices
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.networks import JOIN_PREFIX
+from mini_docker.daemon.container.propagation import PRIVATE, check_propagation, parse_mountinfo
 from mini_docker.daemon.container.spec import Surroundings, hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.user_namespace import has_user_namespace
@@ -64,6 +66,7 @@ class Surveyor:
             Invalid: a device or capability that does not exist.
         """
         host = container.host_config
+        self._check_propagation(container)
         modes = {"network": host.network_mode, "pid": host.pid_mode, "ipc": host.ipc_mode}
         joined = {kind: self._namespace(kind, mode) for kind, mode in modes.items() if mode.startswith(JOIN_PREFIX)}
         ids = self._ids if has_user_namespace(host, self._ids) else NO_MAPPING
@@ -97,6 +100,14 @@ class Surveyor:
             seccomp=self._seccomp,
             capabilities=Capabilities(bounding=names, effective=names, permitted=names),
         )
+
+    @staticmethod
+    def _check_propagation(container: Container) -> None:
+        wishes = [point for point in container.mounts if point.propagation not in ("", *PRIVATE)]
+        if wishes:
+            mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text())
+            for point in wishes:
+                check_propagation(point, os.path.realpath(point.source), mounts)
 
     def _joined(self, kind: str, mode: str) -> Container:
         other = self._containers.get(mode.removeprefix(JOIN_PREFIX))

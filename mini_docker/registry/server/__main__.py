@@ -15,7 +15,7 @@ from collections.abc import Callable
 from getpass import getpass
 from pathlib import Path
 
-from mini_docker.errors import Invalid, MiniDockerError
+from mini_docker.errors import Invalid, MiniDockerError, NotFound
 from mini_docker.http.limits import Limits
 from mini_docker.http.listeners import listen
 from mini_docker.http.server import HttpServer
@@ -67,6 +67,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
+    if not (options.root / "blobs").is_dir():
+        raise NotFound(f"no registry keeps anything in {options.root}; name its folder with --root")
     swept = collect(Storage(options.root), options.young, options.delete_untagged, options.dry_run)
     verb = "would remove" if swept.dry else "removed"
     print(f"{verb} {swept.manifests} manifests, {swept.blobs} blobs and {swept.uploads} uploads: {swept.size} bytes")

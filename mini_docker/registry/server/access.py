@@ -20,7 +20,7 @@ from mini_docker.http.messages import Answer
 from mini_docker.http.responder import Responder
 from mini_docker.registry.server.errors import Refused
 from mini_docker.registry.server.passwords import Passwords
-from mini_docker.registry.server.request import Asked
+from mini_docker.registry.server.request import Asked, checked_name
 from mini_docker.registry.server.tickets import Ticket, TicketOffice
 
 REALM = "mini-docker registry"
@@ -85,14 +85,14 @@ class TokenAccess:
 
     def check(self, asked: Asked) -> None:
         """Read the ticket that comes with the request."""
-        scope = scope_of(asked)
+        scopes = scopes_of(asked)
         kind, _, text = asked.request.header("authorization").partition(" ")
         ticket = self._office.read(text) if kind.lower() == "bearer" else None
-        if ticket is not None and (not scope or ticket.grants(scope)):
+        if ticket is not None and all(map(ticket.grants, scopes)):
             return
         host, scheme = asked.request.header("host"), asked.request.header("x-forwarded-proto", self._scheme)
         challenge = f'Bearer realm="{scheme}://{host}/token",service="{SERVICE}"'
-        challenge += f',scope="{scope}"' if scope else ""
+        challenge += f',scope="{" ".join(scopes)}"' if scopes else ""
         if kind:
             challenge += ',error="insufficient_scope"' if ticket else ',error="invalid_token"'
         message = "requested access to the resource is denied" if ticket else "authentication required"
@@ -154,16 +154,21 @@ class _Demand:
     offline: bool
 
 
-def scope_of(asked: Asked) -> str:
-    """The ticket that a request needs: ``repository:me/app:pull``; empty where any will do."""
+def scopes_of(asked: Asked) -> tuple[str, ...]:
+    """What a ticket for the request must cover: ``repository:me/app:pull``; empty where any ticket will do."""
     if asked.kind == "catalog":
-        return "registry:catalog:*"
+        return ("registry:catalog:*",)
     if not asked.repository:
-        return ""
+        return ()
     action = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(asked.request.method, "push")
     if asked.kind == "uploads":
         action = "push"
-    return f"repository:{asked.repository}:{action}"
+    scope = f"repository:{asked.repository}:{action}"
+    source = asked.query("from")
+    if asked.kind == "uploads" and asked.query("mount") and source:
+        # Whoever mounts reads from there: else a digest would be enough to get at another repository's blob.
+        return scope, f"repository:{checked_name(source)}:pull"
+    return (scope,)
 
 
 def authenticated(passwords: Passwords, asked: Asked) -> str | None:

@@ -47,6 +47,25 @@ def test_passwords(passwords: Passwords, tmp_path: Path) -> None:
         Passwords.read(file)
 
 
+def test_who_mounts_must_be_allowed_to_read_there(passwords: Passwords, tmp_path: Path) -> None:
+    """Law: a ticket to push here and a digest are not enough to get at another repository's blob."""
+    office = TicketOffice(b"k" * 32)
+    with own_registry(tmp_path, TokenAccess(passwords, office, anonymous_pull=False)) as registry:
+
+        def bearer(*scopes: str) -> dict[str, str]:
+            return {"Authorization": f"Bearer {office.write(Ticket('ann', scopes))[0]}"}
+
+        path, data = "/v2/{}/blobs/uploads/", b"secret"
+        theirs = bearer("repository:theirs:push")
+        assert registry.ask("POST", path.format("theirs"), data, theirs, digest=digest(data)).status == 201
+        mount = {"mount": digest(data), "from": "theirs"}
+        refused = registry.ask("POST", path.format("mine"), headers=bearer("repository:mine:push"), **mount)
+        assert refused.status == 401
+        assert 'scope="repository:mine:push repository:theirs:pull"' in refused.headers["WWW-Authenticate"]
+        both = bearer("repository:mine:pull,push", "repository:theirs:pull")
+        assert registry.ask("POST", path.format("mine"), headers=both, **mount).status == 201
+
+
 def line(user: str, password: str) -> str:
     """A line of an htpasswd file, at bcrypt's lowest cost."""
     return f"{user}:{Passwords({}).hash(password, '$2b$04$abcdefghijklmnopqrstuu')}\n"

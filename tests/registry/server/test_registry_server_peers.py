@@ -119,6 +119,11 @@ def test_the_command(tmp_path: Path) -> None:
         [*program, "garbage-collect", "--root", str(tmp_path / "root")], check=False, capture_output=True, text=True
     )
     assert swept.stdout == "removed 0 manifests, 0 blobs and 0 uploads: 0 bytes\n"
+    nowhere = subprocess.run(
+        [*program, "garbage-collect", "--root", str(tmp_path / "typo")], check=False, capture_output=True, text=True
+    )
+    assert nowhere.returncode == 1 and "no registry keeps anything in" in nowhere.stderr
+    assert not (tmp_path / "typo").exists()
     assert subprocess.run([*program, "--help"], check=False, capture_output=True).returncode == 0
 
 
