@@ -21,9 +21,10 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from mini_docker.errors import Invalid
+from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.libcontainer.config import Device
 from mini_docker.libcontainer.copy_up import copy_up
 from mini_docker.libcontainer.rootfs_plan import CopyOfTree, MountStep, NewFilesystem, RootfsPlan
@@ -46,7 +47,12 @@ COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
 def make_stock(kernel: Kernel, plan: RootfsPlan) -> Stock:
     """Make the plan's virtual file systems ahead; they serve any container that wants their like."""
     wanted = [step.what for step in plan.mounts if isinstance(step.what, NewFilesystem) and step.what.fstype in VIRTUAL]
-    return {what: new_filesystem(kernel, what) for what in dict.fromkeys((*wanted, COVER))}
+    stock = {}
+    for what in dict.fromkeys((*wanted, COVER)):
+        # One that cannot be made is missing: the container that needs it will hear why, and no other one.
+        with suppress(MiniDockerError, OSError):
+            stock[what] = new_filesystem(kernel, what)
+    return stock
 
 
 class RootfsMaker:
@@ -254,7 +260,8 @@ def new_filesystem(kernel: Kernel, what: NewFilesystem) -> int:
         for device in what.devices:
             _make_device(kernel, replace(device, path=f"{inside}/{device.path}"))
         for path, target in what.links:
-            os.symlink(target, f"{inside}/{path}")
+            with suppress(FileExistsError):  # a privileged container's devices are the host's, its /dev/ptmx among them
+                os.symlink(target, f"{inside}/{path}")
     except BaseException:
         os.close(mount)
         raise

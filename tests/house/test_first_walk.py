@@ -274,3 +274,13 @@ def test_the_small_init_tells_nothing_of_the_host(house: House) -> None:
     shell = "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline; tr -d '\\0' < /proc/1/environ"
     ran = house.ours("run", "--rm", "--init", "--cap-add", "SYS_PTRACE", "busybox", "sh", "-c", shell)
     assert ran.out.split() == ["mini-init", "mini-init"]
+
+
+def test_privileged_beside_others(house: House, cli: str) -> None:
+    """It has the host's devices and all capabilities; who is started right after it has none of that."""
+    shell = "test -e /dev/kmsg && test -c /dev/ptmx && mount -t tmpfs none /tmp && echo free"
+    assert call(house, cli, "run", "--rm", "--privileged", "busybox", "sh", "-c", shell).out == "free\n"
+    confined = call(house, cli, "run", "--rm", "busybox", "sh", "-c", "test -e /dev/kmsg || mount -t tmpfs none /tmp")
+    assert (confined.code, "denied" in confined.err or "permitted" in confined.err) == (1, True), confined
+    tty = call(house, cli, "run", "--rm", "--privileged", "-t", "busybox", "tty")
+    assert tty.out.strip() == "/dev/pts/0", tty

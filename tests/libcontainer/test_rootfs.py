@@ -177,3 +177,9 @@ def test_in_a_user_namespace_devices_are_shown_not_made() -> None:
     )  # fmt: skip
     assert plan.devices == ()
     assert plan.mounts[-1] == rootfs_plan.MountStep(rootfs_plan.CopyOfTree("/dev/null", recursive=False), "/dev/null")
+
+
+def test_a_file_system_that_cannot_be_made_ahead_is_missing_from_the_stock() -> None:
+    """Whoever was born ahead may serve a container that does not need it; who needs it hears why."""
+    kernel = RecordingKernel(failures={"fsmount": 1})
+    assert rootfs.make_stock(kernel.door(), rootfs_plan.plan(spec(Mount("/proc", "proc", "proc")))) == {}
