@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,13 @@ class Machine:
         print(output)
         return output
 
-    def provision(self) -> str:
-        """What the provisioning script prints."""
-        return subprocess.run(
-            ["vagrant", "provision"], cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
+    def provision(self) -> subprocess.CompletedProcess[str]:
+        """The provisioning script, run again, and what it prints."""
+        return subprocess.run(["vagrant", "provision"], cwd=CHECKOUT, check=False, capture_output=True, text=True)
+
+    def upload(self, file: str, place: str) -> None:
+        """Copy a file into the machine."""
+        subprocess.run(["vagrant", "upload", file, place], cwd=CHECKOUT, check=True)
 
     @property
     def state(self) -> str:
@@ -85,11 +88,32 @@ def test_an_exit_code_comes_through(machine: Machine) -> None:
     assert failure.value.returncode == 7
 
 
+def test_the_stock_client_drives_our_daemon(machine: Machine) -> None:
+    """Docker's own command line, for which our socket is a daemon's like any other."""
+    client = shutil.which("docker")
+    if client is None:
+        pytest.skip("the stock client is not installed here (docker.io), to be copied into the machine")
+    machine.upload(client, "/tmp/docker")
+    docker = "DOCKER_HOST=unix:///run/mini-docker.sock /tmp/docker"
+    assert "Server: mini_docker" in machine.ssh(f"{docker} version")
+    assert "Hello from mini-docker!" in machine.ssh(f"{docker} run --rm hello-world")
+    machine.ssh(f"{docker} run -d --name stock busybox sleep 100000")
+    assert "stock" in machine.ssh(f"{docker} ps")
+    assert machine.ssh(f"{docker} exec stock hostname").strip() in machine.ssh(
+        f"{docker} inspect -f '{{{{.Id}}}}' stock"
+    )
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        machine.ssh(f"{docker} run --rm busybox sh -c 'exit 7'")
+    assert failure.value.returncode == 7
+    machine.ssh(f"{docker} rm -f stock")
+
+
 def test_provisioning_again_changes_nothing(machine: Machine) -> None:
     """It installs only what is missing, so that it can be called whenever in doubt; nothing is restarted."""
     started = machine.ssh("systemctl show -p ActiveEnterTimestampMonotonic mini-docker.service")
-    said = machine.provision()
-    assert "everything is in place, nothing was changed" in said
+    done = machine.provision()
+    assert done.returncode == 0
+    assert "everything is in place, nothing was changed" in done.stdout
     assert machine.ssh("systemctl show -p ActiveEnterTimestampMonotonic mini-docker.service") == started
 
 
@@ -135,6 +159,16 @@ def test_it_comes_back_after_a_halt(machine: Machine) -> None:
     machine.vagrant.up()
     assert machine.ssh("mini-docker inspect -f '{{.State.Status}}' faithful").strip() == "running"
     machine.ssh("mini-docker rm -f faithful")
+
+
+def test_a_missing_package_without_a_network_is_one_sentence(machine: Machine) -> None:
+    """The machine has no way out: what provisioning would install is named, and where it could come from."""
+    machine.ssh("sudo dpkg --purge --force-depends dmsetup >/dev/null")
+    done = machine.provision()
+    assert done.returncode != 0
+    (sentence,) = [line for line in (done.stdout + done.stderr).splitlines() if "vm/provision:" in line]
+    assert "the archive is not in reach: dmsetup (vm/build-box bakes them into a box" in sentence
+    assert "E:" not in done.stdout + done.stderr
 
 
 def test_destroy_leaves_no_machine(machine: Machine) -> None:
