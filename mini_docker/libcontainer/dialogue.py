@@ -139,7 +139,9 @@ def hear(end: socket.socket) -> tuple[Message | None, list[int]]:
     try:
         data, descriptors = receive(end, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
     except ConnectionResetError:
-        return None, []
+        # The other one has ended and did not hear our last word, which the kernel tells first, and once. What it said
+        # itself is still there.
+        data, descriptors = receive(end, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
     if not data:
         return None, []
     name, fields = json.loads(data)

@@ -75,3 +75,14 @@ def test_a_word_too_long_is_not_cut() -> None:
     one, other = dialogue.pair()
     with one, other, pytest.raises(ValueError, match="more than the dialogue carries"):
         dialogue.say(one, Failed("x" * dialogue.MAX_MESSAGE_BYTES))
+
+
+def test_a_last_word_is_heard_even_by_who_was_not_listened_to() -> None:
+    """Init may fail before it hears that it may go on: why it failed must not get lost with that."""
+    parent, init = dialogue.pair()
+    dialogue.say(parent, Proceed())
+    dialogue.say(init, Failed("no such user", 126))
+    init.close()
+    assert dialogue.hear(parent)[0] == Failed("no such user", 126)
+    assert dialogue.hear(parent) == (None, [])
+    parent.close()
