@@ -19,7 +19,7 @@ from mini_docker.daemon.jobs.logs import LogsRequest, write_entries
 from mini_docker.detach_keys import parse_keys
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
-from mini_docker.errors import Conflict
+from mini_docker.errors import Conflict, NotFound
 from mini_docker.supervisor.json_log import JsonLogReader
 
 
@@ -93,7 +93,7 @@ class Attach:
     def _streams(self, container: Container, stdin: bool) -> socket.socket:
         try:
             return self._exec_driver.streams(container.id, stdin=stdin)
-        except Conflict:  # it has just ended
+        except (Conflict, NotFound):  # it has just ended
             ours, theirs = socket.socketpair()
             theirs.close()
             return ours

@@ -16,7 +16,7 @@ from mini_docker.daemon.container.timestamps import format_log_time, parse_time
 from mini_docker.daemon.jobs.answers import argument
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
-from mini_docker.errors import Conflict, Invalid, Unsupported
+from mini_docker.errors import Conflict, Invalid, NotFound, Unsupported
 from mini_docker.remote_api import STDOUT, frame_header
 from mini_docker.supervisor.json_log import Entry, JsonLogReader
 
@@ -94,8 +94,8 @@ class Logs:
     def _bell(self, container: Container) -> socket.socket | None:
         try:
             return self._exec_driver.log_bell(container.id) if container.state.running else None
-        except Conflict:
-            return None  # it has ended since
+        except (Conflict, NotFound):
+            return None  # it has ended since, and perhaps its end was seen to as well
 
     @staticmethod
     def _follow(job: Job, reader: JsonLogReader, bell: socket.socket, request: LogsRequest, terminal: bool) -> None:
