@@ -72,4 +72,9 @@ ERRORS_BY_NAME: dict[str, type[MiniDockerError]] = {
         Unsupported, Unavailable, DeadlineExceeded, Cancelled,
     )
 }  # fmt: skip
-"""For errors that cross a process border (supervisor to daemon) as a name and a sentence."""
+"""For errors that cross a process border, such as supervisor to daemon, as a name and a sentence."""
+
+
+def error_of_kind(kind: str, message: str) -> MiniDockerError:
+    """The error that crossed a process border: *kind* is its class's name; one that nobody knows is a plain one."""
+    return ERRORS_BY_NAME.get(kind, MiniDockerError)(message)

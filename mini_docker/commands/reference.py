@@ -18,17 +18,23 @@ def split(name: str) -> tuple[str, str]:
 
 def registry_of(name: str) -> str:
     """The registry whose log-in goes with the image *name*."""
-    first, slash, _ = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return OFFICIAL_REGISTRY if first in ("docker.io", "index.docker.io") else first
-    return OFFICIAL_REGISTRY
+    host, _ = _split_host(name)
+    return OFFICIAL_REGISTRY if host in ("", "docker.io", "index.docker.io") else host
 
 
 def whole(name: str, tag: str) -> str:
     """*name* with *tag* (or digest, or neither) as machines write it: ``docker.io/library/busybox:latest``."""
-    first, slash, rest = name.partition("/")
-    if not (slash and ("." in first or ":" in first or first == "localhost")):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
-    elif first == "index.docker.io":
-        name = f"docker.io/{rest}"
+    host, path = _split_host(name)
+    if not host:
+        name = f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
+    elif host == "index.docker.io":
+        name = f"docker.io/{path}"
     return name + (f"@{tag}" if ":" in tag else f":{tag}" if tag else "")
+
+
+def _split_host(name: str) -> tuple[str, str]:
+    """The registry that *name* begins with, and the rest; none is said by a first word that cannot be a host."""
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return first, rest
+    return "", name

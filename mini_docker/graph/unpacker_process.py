@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 from mini_docker.graph.unpacking import UnpackOrder, carry_out, encode_failure
 from mini_docker.linux.constants import PR_SET_PDEATHSIG
+from mini_docker.linux.descriptors import receive
 from mini_docker.linux.kernel import LinuxKernel
 
 ORDER_BYTES = 1 << 16
@@ -39,7 +40,7 @@ def main(args: Sequence[str]) -> int:
     gc.freeze()  # what is imported stays shared between the processes
     me = os.getpid()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, _DESCRIPTORS)
+        data, descriptors = receive(control, ORDER_BYTES, _DESCRIPTORS)
         if not data:
             return 0
         if os.fork() == 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm
-from mini_docker.errors import ERRORS_BY_NAME, MiniDockerError
+from mini_docker.errors import ERRORS_BY_NAME, MiniDockerError, error_of_kind
 from mini_docker.graph.incoming import Incoming
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMap, IdMapping
 from mini_docker.linux.kernel import Kernel
@@ -85,7 +85,7 @@ def decode_report(data: bytes) -> Unpacked:
         raise MiniDockerError("the process that unpacked a layer died before it said how it went")
     said = json.loads(data)
     if isinstance(said, dict):
-        raise ERRORS_BY_NAME.get(said["kind"], MiniDockerError)(said["error"])
+        raise error_of_kind(said["kind"], said["error"])
     content_bytes, digest, diff_id, implied = said
     return Unpacked(content_bytes, digest, diff_id, tuple(path.encode("latin-1") for path in implied))
 

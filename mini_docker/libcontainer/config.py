@@ -224,6 +224,10 @@ class ContainerSpec:
     init: bool = False
     mount_label: str = ""
 
+    def has_own(self, kind: str) -> bool:
+        """Whether the container has a namespace of this kind apart from the host's, new or another's."""
+        return any(namespace.kind == kind for namespace in self.namespaces)
+
     def has_new(self, kind: str) -> bool:
         """Whether the container gets a new namespace of this kind."""
         return any(namespace.kind == kind and not namespace.path for namespace in self.namespaces)

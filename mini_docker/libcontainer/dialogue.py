@@ -37,7 +37,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
+from mini_docker.errors import CannotExecute, MiniDockerError, error_of_kind
 from mini_docker.linux.descriptors import receive
 
 MAX_MESSAGE_BYTES = 65536
@@ -104,7 +104,7 @@ class Failed:
         """The failure as an error to raise in the parent."""
         if self.exit_code:
             return CannotExecute(self.message, self.exit_code)
-        return ERRORS_BY_NAME.get(self.kind, MiniDockerError)(self.message)
+        return error_of_kind(self.kind, self.message)
 
 
 Message = Mapped | Named | Sandboxed | Terminal | Ready | Proceed | Failed

@@ -121,7 +121,7 @@ def _complete_namespaces(kernel: Kernel, birth: Birth, maker: rootfs.RootfsMaker
     maker.pick_up(birth.root, birth.root_path)
     if spec.init:
         take_name()
-    if any(namespace.kind == "user" for namespace in spec.namespaces):
+    if spec.has_own("user"):
         # Until now the host's root, whom the user namespace knows as nobody; from here on its own.
         kernel.setresgid(0)
         kernel.setresuid(0)

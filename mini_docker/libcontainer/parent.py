@@ -73,7 +73,7 @@ class Parent:
             if birth.spec.has_new("user"):
                 kernel.write_file(f"/proc/{newborn.pid}/uid_map", _id_map(birth.spec.uid_map))
                 kernel.write_file(f"/proc/{newborn.pid}/gid_map", _id_map(birth.spec.gid_map))
-            if joinable_flags(birth.spec) & c.CLONE_NEWUSER:
+            if birth.spec.has_own("user"):
                 if stdio is not None:
                     give_pipes(stdio, *(root_outside(self._kernel, newborn.pid, kind) for kind in ("uid", "gid")))
                 grant(kernel, newborn.pid, birth.spec.process)
@@ -156,21 +156,14 @@ class Parent:
     ) -> tuple[int, int]:
         """Clone from within another user namespace; the newborn is our child all the same (clone(2), CLONE_PARENT)."""
         heard, said = os.pipe()
-        midwife, midwife_pidfd = kernel.clone3(0, cgroup)
-        if midwife == 0:
-            try:
-                _enter(kernel, plan.midwife_joins)
-                pid, _ = kernel.clone3(plan.clone_flags | c.CLONE_PARENT)
-                if pid == 0:
-                    be_born()
-                os.write(said, str(pid).encode())
-            except BaseException as error:
-                os.write(said, str(error).encode())
-            finally:
-                os._exit(0)
-        os.close(said)
-        os.close(midwife_pidfd)
         with open(heard, "rb") as answer:
+            try:
+                midwife, midwife_pidfd = kernel.clone3(0, cgroup)
+                if midwife == 0:
+                    _deliver(kernel, plan, be_born, said)
+            finally:
+                os.close(said)
+            os.close(midwife_pidfd)
             word = answer.read(_ANSWER_BYTES).decode(errors="replace")
         os.waitpid(midwife, 0)
         if not word.isdecimal():
@@ -249,6 +242,20 @@ def _close_all_but(kernel: Kernel, keep: set[int]) -> None:
 def _tell_mapped(newborn: Newborn) -> None:
     with suppress(BrokenPipeError):  # it has failed already: whoever listens to it hears why
         dialogue.say(newborn.dialogue, dialogue.Mapped())
+
+
+def _deliver(kernel: Kernel, plan: namespaces.NamespacePlan, be_born: Callable[[], NoReturn], said: int) -> NoReturn:
+    """The midwife's life: enter, bear the newborn, say its pid or what went wrong, and end."""
+    try:
+        _enter(kernel, plan.midwife_joins)
+        pid, _ = kernel.clone3(plan.clone_flags | c.CLONE_PARENT)
+        if pid == 0:
+            be_born()
+        os.write(said, str(pid).encode())
+    except BaseException as error:
+        os.write(said, str(error).encode())
+    finally:
+        os._exit(0)
 
 
 def _enter(kernel: Kernel, joins: Sequence[tuple[str, int]]) -> None:

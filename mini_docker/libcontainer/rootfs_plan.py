@@ -112,7 +112,7 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
     Raises:
         Invalid: a mount's destination is relative, or an option contradicts its type.
     """
-    own_namespace = any(namespace.kind == "mount" for namespace in spec.namespaces)
+    own_namespace = spec.has_own("mount")
     if spec.root_propagation not in PROPAGATION:
         raise Invalid(f"unknown propagation {spec.root_propagation!r}: one of {', '.join(PROPAGATION)}")
     mounts = tuple(_mount_step(mount) for mount in spec.mounts) if own_namespace else ()
@@ -120,7 +120,7 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
     devices = tuple(device for device in spec.devices if has_dev or not device.path.startswith("/dev/"))
     if not own_namespace:
         devices = ()
-    if any(namespace.kind == "user" for namespace in spec.namespaces):
+    if spec.has_own("user"):
         # A user namespace may make no device nodes: it is shown the host's.
         mounts += tuple(MountStep(CopyOfTree(device.path, recursive=False), device.path) for device in devices)
         devices = ()

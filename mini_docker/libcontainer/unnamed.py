@@ -30,7 +30,7 @@ def expectable(birth: Birth, expected: ContainerSpec) -> bool:
     return (
         plan.clone_flags == namespaces.plan(expected).clone_flags
         and not plan.parent_joins
-        and not any(namespace.kind == "user" for namespace in birth.spec.namespaces)
+        and not birth.spec.has_own("user")
         and birth.terms.narration < 0
         and birth.gate < 0
     )

@@ -72,6 +72,6 @@ def read_bundle(path: str, cgroup: str, kernel: Kernel) -> Bundle:
 
 def grantable(kernel: Kernel, spec: ContainerSpec) -> tuple[str, ...]:
     """What a process of that container may have: in a user namespace all capabilities, which outside count nothing."""
-    if any(namespace.kind == "user" for namespace in spec.namespaces):
+    if spec.has_own("user"):
         return CAPABILITIES
     return permitted_capabilities(kernel.read_file("/proc/self/status"))

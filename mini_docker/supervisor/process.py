@@ -174,7 +174,7 @@ class HeldProcess:
                 self._move("parked")
                 self._deadline.cancel()
                 if self._told_to_proceed:
-                    self._deadline = self._loop.later(BIRTH_SECONDS, self._too_slow)
+                    self._allow_for_a_step()
             case Failed():
                 self._failure = message.error()
                 self._hang_up()
@@ -190,6 +190,9 @@ class HeldProcess:
             say(self._dialogue, Proceed())
         except OSError:
             return  # it is dead: its last word, or its end, is about to be heard
+        self._allow_for_a_step()
+
+    def _allow_for_a_step(self) -> None:
         self._deadline.cancel()
         self._deadline = self._loop.later(BIRTH_SECONDS, self._too_slow)
 

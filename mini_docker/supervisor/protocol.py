@@ -15,7 +15,7 @@ import socket
 import struct
 from typing import Any
 
-from mini_docker.errors import ERRORS_BY_NAME, CannotExecute, MiniDockerError
+from mini_docker.errors import CannotExecute, MiniDockerError, error_of_kind
 from mini_docker.linux.descriptors import receive
 
 VERSION = 1
@@ -105,4 +105,4 @@ def raise_error(reply: Frame) -> None:
         return
     if reply["exit_code"]:
         raise CannotExecute(reply["error"], reply["exit_code"])
-    raise ERRORS_BY_NAME.get(reply["kind"], MiniDockerError)(reply["error"])
+    raise error_of_kind(reply["kind"], reply["error"])

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.house import House
-from tests.leaks import Footprint, left_since
+from tests.house.house import House, opened
 
 
 def root_tar(root: Path) -> bytes:
@@ -35,18 +34,9 @@ def busybox_tar(busybox_root: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, busybox_tar: bytes) -> Iterator[House]:
-    """A running daemon with the image busybox; at the end nothing of it may be left."""
-    before = Footprint.take()
-    house = House(tmp_path_factory.mktemp("house"))
-    house.open_namespaces()
-    try:
-        house.start()
-        assert house.ours("import", "-", "busybox", stdin=busybox_tar).code == 0
+    """A running daemon with the image busybox."""
+    with opened(House(tmp_path_factory.mktemp("house")), busybox_tar) as house:
         yield house
-    finally:
-        house.close()
-    left = left_since(before)
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mini_docker import launcher
+from tests.leaks import Footprint, left_since
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 120.0  # an emulated machine compiles and imports for long
@@ -137,6 +140,26 @@ class House:
             self.inside(sys.executable, "-c", program, url), capture_output=True, text=True, timeout=20, check=False
         )
         return done.stdout
+
+
+@contextmanager
+def opened(house: House, busybox_tar: bytes, prepare: Callable[[House], None] = lambda house: None) -> Iterator[House]:
+    """The house with its daemon running and the image busybox in it; at the end nothing of it may be left.
+
+    Args:
+        prepare: called when its namespaces are open and no daemon runs yet.
+    """
+    before = Footprint.take()
+    house.open_namespaces()
+    try:
+        prepare(house)
+        house.start()
+        assert house.ours("import", "-", "busybox", stdin=busybox_tar).code == 0
+        yield house
+    finally:
+        house.close()
+    left = left_since(before)
+    assert not left, f"left behind: {left}"
 
 
 def has_docker_cli() -> bool:

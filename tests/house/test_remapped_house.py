@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.house import House, has_docker_cli
+from tests.house.house import House, has_docker_cli, opened
 from tests.house.test_network_beside_docker import DockerdHouse
-from tests.leaks import Footprint, left_since
 
 pytestmark = [
     pytest.mark.root,
@@ -46,19 +45,10 @@ def own_etc(house: House, ranges: str) -> None:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, busybox_tar: bytes) -> Iterator[House]:
     """A daemon that remaps, in a folder that nobody but the host's root may enter."""
-    before = Footprint.take()
-    house = House(tmp_path_factory.mktemp("remapped"), FLAGS)
-    house.folder.chmod(0o700)
-    house.open_namespaces()
-    own_etc(house, RANGES)
-    try:
-        house.start()
-        assert house.ours("import", "-", "busybox", stdin=busybox_tar).code == 0
+    remapped = House(tmp_path_factory.mktemp("remapped"), FLAGS)
+    remapped.folder.chmod(0o700)
+    with opened(remapped, busybox_tar, lambda house: own_etc(house, RANGES)) as house:
         yield house
-    finally:
-        house.close()
-    left = left_since(before)
-    assert not left, f"left behind: {left}"
 
 
 def run(house: House, *words: str) -> str:

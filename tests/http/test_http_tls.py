@@ -153,20 +153,25 @@ def test_a_trickle_does_not_move_the_deadline(build: Build, authority: Path, con
     with house.connect() as sock:
         _trickle(sock, b"\x16\x03\x01\x02\x00" + b"\x01" * 500)
     with house.connect() as sock:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = client_context(authority).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-        while True:
-            try:
-                client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                sock.sendall(outgoing.read())
-                incoming.write(sock.recv(65536))
-        client.write(get("/" + "x" * 500))
-        record = outgoing.read()
+        record = _sealed(sock, authority, get("/" + "x" * 500))
         sock.sendall(record[:-400])
         _trickle(sock, record[-400:-1])
     assert time.monotonic() - began < 10
+
+
+def _sealed(sock: socket.socket, authority: Path, data: bytes) -> bytes:
+    """*data* as a client would send it, after the handshake that is done here."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context(authority).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+    client.write(data)
+    return outgoing.read()
 
 
 def _trickle(sock: socket.socket, data: bytes) -> None:
@@ -185,17 +190,7 @@ def test_a_damaged_record_is_not_opened(build: Build, authority: Path, context: 
     asked = []
     house = build(lambda request, responder: asked.append(request.path), tls=context)
     with house.connect() as sock:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = client_context(authority).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-        while True:
-            try:
-                client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                sock.sendall(outgoing.read())
-                incoming.write(sock.recv(65536))
-        client.write(get("/"))
-        record = bytearray(outgoing.read())
+        record = bytearray(_sealed(sock, authority, get("/")))
         record[-1] ^= 1
         sock.sendall(record)
         read_all(sock)

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mini_docker.archive.ownership import give_to_root
 from mini_docker.errors import MiniDockerError, Unsupported
 from mini_docker.linux import constants as c
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
@@ -75,7 +76,7 @@ def make_file_system(
         if kind == "ext4":
             os.rmdir("lost+found", dir_fd=root)  # no file of the image; e2fsck(8) makes it again when it needs it
         os.chmod(f"/proc/self/fd/{root}", _EMPTY_MODE)
-        os.chown(f"/proc/self/fd/{root}", *ids.root)
+        give_to_root(root, ids)
     finally:
         os.close(root)
 

@@ -27,19 +27,8 @@ from tests.registry.cutting_proxy import CuttingProxy
 from tests.registry.debian_registry import answers, debian_registry, fill, free_port
 from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.pull_bench import PullBench
-from tests.registry.server.own_registry import OwnRegistry, own_registry
+from tests.registry.server.own_registry import OwnRegistry
 from tests.registry.tiny_registry import wait_until
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
-    with own_registry(tmp_path / "own") as running:
-        yield running
-
-
-@pytest.fixture
-def image() -> ImageFixture:
-    return make_image({"a": b"1"}, {"b": bytes(range(256)) * 2000})
 
 
 def skopeo(*arguments: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.registry.debian_registry import debian_registry, fill
-from tests.registry.image_fixture import ImageFixture, digest, make_image
+from tests.registry.image_fixture import ImageFixture, digest
 from tests.registry.podman import Podman, podman
 from tests.registry.pull_bench import PullBench
-from tests.registry.server.own_registry import OwnRegistry, own_registry
+from tests.registry.server.own_registry import OwnRegistry
 
 CLEAR = "--tls-verify=false"
 
@@ -21,17 +21,6 @@ CLEAR = "--tls-verify=false"
 def theirs() -> Iterator[Podman]:
     with podman() as running:
         yield running
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
-    with own_registry(tmp_path / "own") as running:
-        yield running
-
-
-@pytest.fixture
-def image() -> ImageFixture:
-    return make_image({"a": b"1"}, {"b": bytes(range(256)) * 2000})
 
 
 def test_podman_pulls_from_our_registry_and_pushes_to_it(

@@ -23,7 +23,7 @@ from mini_docker.registry.server.passwords import Passwords
 from mini_docker.registry.server.tickets import TicketOffice
 from tests.authority import client_context, make_authority
 from tests.registry.debian_registry import free_port
-from tests.registry.image_fixture import ImageFixture, make_image
+from tests.registry.image_fixture import ImageFixture
 from tests.registry.podman import podman
 from tests.registry.pull_bench import PullBench
 from tests.registry.server.own_registry import OwnRegistry, own_registry
@@ -57,11 +57,6 @@ def certs(authority: Path, tmp_path: Path, registry: OwnRegistry, both: bool) ->
         shutil.copy(authority / "client.pem", folder / "client.cert")
         shutil.copy(authority / "client.key", folder / "client.key")
     return folder
-
-
-@pytest.fixture
-def image() -> ImageFixture:
-    return make_image({"a": b"1"}, {"b": bytes(range(256)) * 2000})
 
 
 def strict(folder: Path, certs: Path) -> PullBench:
