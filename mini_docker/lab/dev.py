@@ -8,8 +8,6 @@ refused.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +16,9 @@ from mini_docker.errors import Invalid
 from mini_docker.lab.grade import Grader
 from mini_docker.lab.lab import LIVE, PURE, Blank, Lab
 from mini_docker.lab.merge import NOT_WRITTEN
+from mini_docker.lab.scratch import scratch
 from mini_docker.lab.starter import make_starter
 from mini_docker.lab.verdict import LabResult, Verdict
-from mini_docker.lab.workspace import SCRATCH_PREFIX
 
 SECTIONS = (
     "Predict first", "Why", "In plain shell", "The task", "What red looks like", "What green looks like", "Break it",
@@ -156,13 +154,10 @@ def _culprit(result: LabResult) -> str:
 @contextmanager
 def _layer(checkout: Path, lab: Lab, texts: dict[str, str]) -> Iterator[Path]:
     """A layer that covers all modules of a lab: with the given texts, else with the reference itself."""
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    try:
+    with scratch() as folder:
         for blank in lab.blanks:
             _put(folder, blank, texts.get(blank.module) or (checkout / blank.file).read_text(encoding="utf-8"))
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def _put(folder: Path, blank: Blank, text: str) -> None:

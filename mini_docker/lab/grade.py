@@ -10,14 +10,11 @@ import ast
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +22,8 @@ from typing import Any
 from mini_docker.lab import proof
 from mini_docker.lab.lab import LIVE, PURE, Check, Lab
 from mini_docker.lab.merge import functions, is_blank
+from mini_docker.lab.scratch import scratch
 from mini_docker.lab.verdict import CheckResult, Failure, Frame, LabResult, Verdict
-from mini_docker.lab.workspace import SCRATCH_PREFIX
 
 VM_VARIABLE = "MINI_DOCKER_VM"
 """Set in the virtual machine of ours, where nothing can be harmed."""
@@ -97,13 +94,13 @@ class Grader:
         if obstacle:
             return CheckResult(check.name, check.kind, Verdict.SKIPPED, reason=obstacle)
         began = time.monotonic()
-        with _scratch() as scratch:
+        with scratch() as folder:
             nonce = secrets.token_hex(8)
-            sheet = scratch / "proof"
+            sheet = folder / "proof"
             proof.prepare(sheet, nonce, lab.functions())
-            environment = _environment(scratch, layer, sheet)
+            environment = _environment(folder, layer, sheet)
             tests = [str(lab.folder / test[2:]) if test.startswith("./") else test for test in check.tests]
-            lines, code, output = self._run(check, tests, environment, scratch)
+            lines, code, output = self._run(check, tests, environment, folder)
             ran = {name: process for name, process in proof.signatures(sheet, nonce).items() if process}
             result = self._judge(check, layer, lines, code, output)
             if result.verdict is Verdict.FAIL and layer is not None and self._control:
@@ -209,17 +206,6 @@ def _environment(scratch: Path, layer: Path | None, sheet: Path) -> dict[str, st
             proof.VARIABLE: str(sheet),
         }
     return environment
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # a killed live check may have left a mount in it: `clean` tries again
 
 
 def _failure(line: dict[str, Any], layer: Path | None) -> Failure:

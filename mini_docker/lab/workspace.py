@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +20,12 @@ from pathlib import Path
 from mini_docker.errors import NotFound
 from mini_docker.lab.lab import Blank, Lab
 from mini_docker.lab.progress import Progress
+from mini_docker.lab.scratch import left_behind
 from mini_docker.lab.starter import make_starter
 
 VARIABLE = "MINI_DOCKER_WORKSPACE"
 _DIARY = "progress.jsonl"
 _BACKUPS = "backups"
-SCRATCH_PREFIX = "mini-docker-lab-"
 
 
 def default_folder() -> Path:
@@ -109,9 +108,7 @@ class Workspace:
     def leftovers(self) -> Iterator[Path]:
         """What graders leave when they are killed: byte code on the desk, scratch folders of ours."""
         yield from self.folder.rglob("__pycache__")
-        for path in Path(tempfile.gettempdir()).glob(SCRATCH_PREFIX + "*"):
-            if path.stat().st_uid == os.geteuid():
-                yield path
+        yield from left_behind()
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
