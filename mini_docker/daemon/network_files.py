@@ -21,7 +21,7 @@ from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
 from mini_docker.drivers.networkdriver.hosts_file import Entry
 from mini_docker.drivers.networkdriver.resolv_conf import HOST_RESOLV_CONF
-from mini_docker.durable import replace_file
+from mini_docker.durable import write_file
 
 HOST_HOSTS = Path("/etc/hosts")
 EMBEDDED_DNS = "127.0.0.11"
@@ -53,17 +53,16 @@ class NetworkFiles:
         """
         hostname = self._hostname(container)
         conf = self._resolv_conf(container)
-        _replace(container.hostname_path, hostname + "\n")
-        _replace(container.hosts_path, self._hosts(container, hostname, linked_hosts))
-        _replace(container.resolv_conf_path, conf)
-        for path in (container.hostname_path, container.hosts_path, container.resolv_conf_path):
-            give_to_root(path, self._settings.ids)
-        _replace(_mark_path(container), _mark(conf))
-        return {
-            "/etc/resolv.conf": str(container.resolv_conf_path),
-            "/etc/hostname": str(container.hostname_path),
-            "/etc/hosts": str(container.hosts_path),
+        files = {
+            "/etc/resolv.conf": (container.resolv_conf_path, conf),
+            "/etc/hostname": (container.hostname_path, hostname + "\n"),
+            "/etc/hosts": (container.hosts_path, self._hosts(container, hostname, linked_hosts)),
         }
+        for path, text in files.values():
+            _write(path, text)
+            give_to_root(path, self._settings.ids)
+        _write(_mark_path(container), _mark(conf))
+        return {place: str(path) for place, (path, _) in files.items()}
 
     def correct(self, container: Container) -> None:
         """Let the files of a running container say on which networks it is now."""
@@ -76,7 +75,7 @@ class NetworkFiles:
         if _mark(conf) == _read(_mark_path(container)):
             corrected = self._resolv_conf(container)
             _rewrite(container.resolv_conf_path, conf, corrected)
-            _replace(_mark_path(container), _mark(corrected))
+            _write(_mark_path(container), _mark(corrected))
 
     def _hostname(self, container: Container) -> str:
         return hostname_of(container.id, container.config, container.host_config, self._host_name)
@@ -124,8 +123,9 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _replace(path: Path, text: str) -> None:
-    replace_file(path, text.encode(), durable=False)  # the next start writes it anew
+def _write(path: Path, text: str) -> None:
+    # A crash may leave a part of it: the next start writes it anew.
+    write_file(path, text.encode(), durable=False)
 
 
 def _rewrite(path: Path, old: str, new: str) -> None:

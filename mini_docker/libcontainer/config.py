@@ -238,11 +238,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
     cls: Any = type(value)
-    defaults = _defaults(cls)
-    if defaults is None:
+    fields = fields_of(cls)
+    if fields is None:
         return value
     data = {}
-    for name, default in defaults:
+    for name, default in fields:
         item = getattr(value, name)
         if item is not default and item != default:
             data[name] = to_json(item)
@@ -259,7 +259,7 @@ def from_json(cls: type[T], data: Any) -> T:
         Invalid: a field is missing, unknown or of another type; the message names it.
     """
     try:
-        return typing.cast(T, _decoder(typing.cast(Any, cls))(data))
+        return typing.cast(T, decoder(typing.cast(Any, cls))(data))
     except _Misfit as misfit:
         raise Invalid(f"{cls.__name__}{misfit.way}: {misfit}") from None
 
@@ -274,28 +274,29 @@ class _Misfit(Exception):
         return self
 
 
-_Decoder = Callable[[Any], Any]
+Decoder = Callable[[Any], Any]
+"""Checks JSON data and makes a value of it."""
 
 
 @functools.cache
-def _decoder(kind: Any) -> _Decoder:
+def decoder(kind: Any) -> Decoder:
     """What checks and rebuilds data of this type; made once a type, since each start decodes a whole spec."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return lambda data: data
     if origin in (types.UnionType, typing.Union):  # only ever "T | None" here
-        some = _decoder(args[0])
+        some = decoder(args[0])
         return lambda data: None if data is None else some(data)
     if origin is tuple:
-        return _tuple_decoder(_decoder(args[0]))
+        return _tuple_decoder(decoder(args[0]))
     if origin is dict:
-        return _dict_decoder(_decoder(args[1]))
+        return _dict_decoder(decoder(args[1]))
     if dataclasses.is_dataclass(kind):
         return _dataclass_decoder(kind)
     return _plain_decoder(kind)
 
 
-def _plain_decoder(kind: type) -> _Decoder:
+def _plain_decoder(kind: type) -> Decoder:
     def decode(data: Any) -> Any:
         if type(data) is not kind:
             raise _Misfit(f"expected {kind.__name__}, got {type(data).__name__}")
@@ -304,7 +305,7 @@ def _plain_decoder(kind: type) -> _Decoder:
     return decode
 
 
-def _tuple_decoder(of_item: _Decoder) -> _Decoder:
+def _tuple_decoder(of_item: Decoder) -> Decoder:
     def decode(data: Any) -> Any:
         if not isinstance(data, list | tuple):
             raise _Misfit(f"expected a list, got {type(data).__name__}")
@@ -316,7 +317,7 @@ def _tuple_decoder(of_item: _Decoder) -> _Decoder:
     return decode
 
 
-def _dict_decoder(of_item: _Decoder) -> _Decoder:
+def _dict_decoder(of_item: Decoder) -> Decoder:
     def decode(data: Any) -> Any:
         if not isinstance(data, dict):
             raise _Misfit(f"expected an object, got {type(data).__name__}")
@@ -325,8 +326,8 @@ def _dict_decoder(of_item: _Decoder) -> _Decoder:
     return decode
 
 
-def _dataclass_decoder(kind: Any) -> _Decoder:
-    fields = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
+def _dataclass_decoder(kind: Any) -> Decoder:
+    fields = {name: decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
 
     def decode(data: Any) -> Any:
         if not isinstance(data, dict):
@@ -345,7 +346,7 @@ def _dataclass_decoder(kind: Any) -> _Decoder:
     return decode
 
 
-def _below(step: str, decode: _Decoder, data: Any) -> Any:
+def _below(step: str, decode: Decoder, data: Any) -> Any:
     try:
         return decode(data)
     except _Misfit as misfit:
@@ -353,7 +354,7 @@ def _below(step: str, decode: _Decoder, data: Any) -> Any:
 
 
 @functools.cache
-def _defaults(cls: type) -> tuple[tuple[str, Any], ...] | None:
+def fields_of(cls: type) -> tuple[tuple[str, Any], ...] | None:
     """The fields of a class of this module, each with its default; None for a plain type."""
     if not dataclasses.is_dataclass(cls):
         return None

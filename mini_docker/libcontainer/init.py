@@ -41,9 +41,9 @@ def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio
     _speak_failures(dialogue, lambda: _init(kernel, birth, dialogue, stdio))
 
 
-def run_unnamed(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue: socket.socket) -> NoReturn:
-    """Become the init of a container that nobody has asked for yet, but that is likely to be like *expected*."""
-    _speak_failures(dialogue, lambda: _wait_for_name(kernel, expected, join, dialogue))
+def run_unnamed(kernel: Kernel, model: Birth, join: Join, dialogue: socket.socket) -> NoReturn:
+    """Become the init of a container that nobody has asked for yet, but that is likely to be like *model*."""
+    _speak_failures(dialogue, lambda: _wait_for_name(kernel, model, join, dialogue))
 
 
 def run_exec(
@@ -86,20 +86,20 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     _settle(kernel, birth, dialogue, stdio, maker)
 
 
-def _wait_for_name(kernel: Kernel, expected: ContainerSpec, join: Join, dialogue: socket.socket) -> NoReturn:
+def _wait_for_name(kernel: Kernel, model: Birth, join: Join, dialogue: socket.socket) -> NoReturn:
     """The same in another order: what is alike for every container is done before somebody waits for it."""
     _forget_the_parent(kernel)
     _expect(dialogue, Mapped)
-    if expected.has_new("network"):
+    if model.spec.has_new("network"):
         kernel.unshare(c.CLONE_NEWNET)
-    stock = rootfs.make_stock(kernel, rootfs_plan.plan(expected))
-    unnamed.rehearse(expected)
-    _show_sandbox(expected, dialogue)
+    stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec))
+    unnamed.rehearse(model)
+    _show_sandbox(model.spec, dialogue)
     name, descriptors = hear(dialogue)
     if name is None:
         os._exit(0)  # it was not needed
     assert isinstance(name, Named)
-    birth, stdio = unnamed.read(name, descriptors, join)
+    birth, stdio = unnamed.read(name, descriptors, model, join)
     _move_in(kernel, birth.terms)
     maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(birth.spec), birth.stage, stock)
     _complete_namespaces(kernel, birth, maker)

@@ -80,24 +80,25 @@ class Parent:
             _tell_mapped(newborn)
         return newborn
 
-    def bear_unnamed(self, expected: ContainerSpec, join: Join) -> Newborn:
+    def bear_unnamed(self, model: Birth, join: Join) -> Newborn:
         """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
 
         Args:
-            expected: a container of whose like the next one probably is (see `unnamed.expectable`).
+            model: whom the next container is probably like (see `unnamed.expectable`); its descriptors are not used.
             join: `CgroupManager.join`, for when it knows whose cgroups are its own.
         """
 
         def live(end: socket.socket) -> NoReturn:
-            run_unnamed(self._kernel, expected, join, end)
+            run_unnamed(self._kernel, model, join, end)
 
-        plan = namespaces.plan(expected)
+        plan = namespaces.plan(model.spec)
         # It makes its network namespace itself: that waits while an old one is taken down, up to 7 ms, and nobody is to
         # wait with it.
         plan = replace(plan, clone_flags=plan.clone_flags & ~c.CLONE_NEWNET)
         newborn = self._clone(self._kernel, plan, -1, live, ())
-        _tell_mapped(newborn)
-        unnamed.rehearse(expected)
+        with self._burying(newborn):
+            _tell_mapped(newborn)
+            unnamed.rehearse(model)
         return newborn
 
     def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:
@@ -180,14 +181,17 @@ class Parent:
             raise
 
 
-def name(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
+def name(newborn: Newborn, birth: Birth, model: Birth, stdio: Stdio | None) -> None:
     """Tell an init that was born ahead of need who it is; from now on it is as one born by `Parent.bear`.
+
+    Args:
+        model: whom it was born to be like.
 
     Raises:
         OSError: it is dead.
         ValueError: its spec is longer than the dialogue carries.
     """
-    word, descriptors = unnamed.write(birth, stdio)
+    word, descriptors = unnamed.write(birth, model, stdio)
     dialogue.say(newborn.dialogue, word, *descriptors)
 
 

@@ -155,13 +155,14 @@ def _seal_last(steps: tuple[MountStep, ...], has_dev: bool) -> tuple[tuple[Mount
     open_steps: list[MountStep] = []
     sealed: list[str] = []
     for index, step in enumerate(steps):
+        open_steps.append(step)
         what = step.what
-        inside = any(later.target.startswith(step.target + "/") for later in steps[index + 1 :])
-        inside = inside or (has_dev and step.target == "/dev")
-        if inside and isinstance(what, NewFilesystem) and what.attributes & c.MOUNT_ATTR_RDONLY:
-            what = replace(what, attributes=what.attributes & ~c.MOUNT_ATTR_RDONLY)
-            sealed.append(step.target)
-        open_steps.append(replace(step, what=what))
+        if isinstance(what, NewFilesystem) and what.attributes & c.MOUNT_ATTR_RDONLY:
+            inside = any(later.target.startswith(step.target + "/") for later in steps[index + 1 :])
+            if inside or (has_dev and step.target == "/dev"):
+                what = replace(what, attributes=what.attributes & ~c.MOUNT_ATTR_RDONLY)
+                open_steps[-1] = replace(step, what=what)
+                sealed.append(step.target)
     return tuple(open_steps), tuple(sealed)
 
 

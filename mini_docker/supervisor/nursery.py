@@ -16,7 +16,6 @@ from functools import partial
 
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.config import ContainerSpec
 from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
 from mini_docker.libcontainer.terms import Birth, Stdio
 from mini_docker.libcontainer.unnamed import expectable
@@ -37,10 +36,10 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """An init that waits for its name, and the container that it was born to be like."""
+    """An init that waits for its name, and the birth that it was modelled after."""
 
     newborn: Newborn
-    expected: ContainerSpec
+    model: Birth
 
 
 class Nursery:
@@ -55,7 +54,7 @@ class Nursery:
         self._parent = parent
         self._join = cgroups.join
         self._useful = cgroups.hierarchy.version == 1
-        self._expected: ContainerSpec | None = None
+        self._model: Birth | None = None
         self._waiting: Unnamed | None = None
         self._mounts = MountTable()
         self._filling = self._patience = Timer(self._fill)
@@ -65,10 +64,10 @@ class Nursery:
         if self._mounts.changed():
             self._dismiss()  # in there the host's files are as they were
         waiting = self._waiting
-        if waiting is None or not expectable(birth, waiting.expected):
+        if waiting is None or not expectable(birth, waiting.model):
             return None
         try:
-            name(waiting.newborn, birth, stdio)
+            name(waiting.newborn, birth, waiting.model, stdio)
         except ValueError:
             return None  # more than the dialogue carries; it goes on waiting
         except OSError:
@@ -80,8 +79,8 @@ class Nursery:
 
     def expect_like(self, birth: Birth) -> None:
         """Such a container was asked for: another one may be."""
-        if self._useful and expectable(birth, birth.spec):
-            self._expected = birth.spec
+        if self._useful and expectable(birth, birth):
+            self._model = birth
             self._fill_after(FILL_AFTER_SECONDS)
 
     def quiet(self) -> None:
@@ -93,14 +92,14 @@ class Nursery:
         self._filling = self._loop.later(seconds, self._fill)
 
     def _fill(self) -> None:
-        if self._expected is None or self._waiting is not None:
+        if self._model is None or self._waiting is not None:
             return
         try:
-            newborn = self._parent.bear_unnamed(self._expected, self._join)
+            newborn = self._parent.bear_unnamed(self._model, self._join)
         except (OSError, MiniDockerError) as error:
             log.info("no init is born ahead: %s", error)  # whoever needs one will hear the reason
             return
-        self._waiting = Unnamed(newborn, self._expected)
+        self._waiting = Unnamed(newborn, self._model)
         self._patience = self._loop.later(PATIENCE_SECONDS, self._give_up)
 
     def close(self) -> None:
@@ -111,7 +110,7 @@ class Nursery:
         self._mounts.close()
 
     def _give_up(self) -> None:
-        self._expected = None
+        self._model = None
         self._dismiss()
 
     def _dismiss(self) -> None:

@@ -22,7 +22,7 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
-from mini_docker.libcontainer.parent import Parent, born_into, joinable_flags
+from mini_docker.libcontainer.parent import Parent, born_into, bury, joinable_flags
 from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
@@ -194,9 +194,6 @@ class Supervisor:
             connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
             init.close_netlink()
 
-        log = _log_writer(stdio_wish)
-        stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
-
         def bear(streams: Stdio | None) -> HeldProcess:
             newborn = self._nursery.take(birth, streams) or born_into(
                 self._cgroups,
@@ -204,21 +201,22 @@ class Supervisor:
                 birth.terms,
                 lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
             )
+            try:
+                log = _log_writer(stdio_wish)  # only now: to make a file takes 0.3 ms, and init is busy already
+            except BaseException:
+                bury(self._kernel, newborn)
+                raise
+            stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
-        init = self._bear(spec.process, stdio, stdio_wish["open_stdin"], bear)
+        init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
         return HeldContainer(id_, spec.cgroup, joinable_flags(spec), init, birth.root)
 
-    def _bear(
-        self, process: ProcessSpec, stdio: ProcessStdio, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]
-    ) -> HeldProcess:
+    @staticmethod
+    def _bear(process: ProcessSpec, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]) -> HeldProcess:
         """Bear a process with pipes for its streams, or with none when it opens a terminal."""
         if process.terminal:
-            try:
-                return bear(None)
-            except BaseException:
-                stdio.close()
-                raise
+            return bear(None)
         ours, theirs = _pipes(open_stdin)
         try:
             held = bear(theirs)
@@ -226,12 +224,11 @@ class Supervisor:
             for descriptor in ours:
                 if descriptor >= 0:
                     os.close(descriptor)
-            stdio.close()
             raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        stdio.set_pipes(*ours)
+        held.stdio.set_pipes(*ours)
         return held
 
     def _start(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
@@ -248,7 +245,6 @@ class Supervisor:
             raise Conflict(f"exec {execution} exists already")
         process = from_json(ProcessSpec, request["process"])
         stdio_wish = request["stdio"]
-        stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
         terms = Terms(_program(request), self._last_capability, keyring=_keyring(container.id))
         entry = Entry(container.init.pid, container.init.pidfd, container.namespaces, terms)
         failed = False
@@ -271,12 +267,13 @@ class Supervisor:
                 terms,
                 lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
             )
+            stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
             return HeldProcess(self._loop, self._kernel, newborn, stdio, lambda outcome: None, ended)
 
-        held = self._bear(process, stdio, stdio_wish["open_stdin"], bear)
+        held = self._bear(process, stdio_wish["open_stdin"], bear)
         container.execs[execution] = held
         if descriptors:
-            stdio.attach(socket.socket(fileno=descriptors.pop()), stdio_wish["open_stdin"])
+            held.stdio.attach(socket.socket(fileno=descriptors.pop()), stdio_wish["open_stdin"])
         held.proceed(executed)
 
     def _signal(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
@@ -354,8 +351,8 @@ class Supervisor:
         oom_killed = self._cgroups.oom_kill_count(container.cgroup) > 0
         self._stop_watching_oom(container)
         event = container.ended(oom_killed)
-        self._endings.note(id_, event)
         self._broadcast(event)
+        self._endings.note(id_, event)  # after it, not to keep a daemon waiting that is there
         if container.deleted_by:
             self._forget(id_)
             for connection in container.deleted_by:

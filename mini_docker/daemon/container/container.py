@@ -197,10 +197,14 @@ class Container:
             "Networks": [attachment.to_json() for attachment in self.attachments.values()],
         }
 
-    def state_to_json(self) -> dict[str, Any]:
-        """What state.json keeps: what has become of it since it was created."""
+    def state_to_json(self, state: State | None = None) -> dict[str, Any]:
+        """What state.json keeps: what has become of it since it was created.
+
+        Args:
+            state: the one that it is about to be in; None for the one that it is in.
+        """
         return {
-            "State": self.state.to_json(),
+            "State": (state or self.state).to_json(),
             "Networks": [attachment.to_json() for attachment in self.attachments.values()],
             "RestartCount": self.restart_count,
             "Monitor": [self.monitor.restarts, self.monitor.backoff_seconds],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
+from mini_docker.daemon.container.state import State
 from mini_docker.durable import replace_file, sync, write_file
 from mini_docker.errors import Conflict, Invalid, NotFound
 
@@ -161,14 +162,15 @@ class ContainerStore:
         with self._lock:
             self._by_id[container.id] = container
 
-    def save(self, container: Container, durable: bool = False) -> None:
+    def save(self, container: Container, state: State | None = None, durable: bool = False) -> None:
         """Store the run state. The caller holds the container's lock.
 
         Args:
+            state: the one that it is about to be in; None for the one that it is in.
             durable: wait for the disk, which a run state by itself is not worth.
         """
         new, old = container.directory / STATE_NEW, container.directory / STATE
-        write_file(new, _encoded(container.state_to_json()), durable)
+        write_file(new, _encoded(container.state_to_json(state)), durable)
         # A rename *over* a file makes ext4 write the new one's data out at once (auto_da_alloc), 0.4 ms each time;
         # onto a free name it does not. Who dies in between leaves a whole new file: `_read_state` takes it.
         old.unlink(missing_ok=True)

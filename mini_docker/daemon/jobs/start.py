@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.spec import container_spec
+from mini_docker.daemon.container.state import State
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.connections import Connections
@@ -86,16 +87,14 @@ class Start:
                 container.restart_count = 0
             try:
                 with narration(job, request.narrate) as narrator:
-                    pid, started = self._start(job, container, narrator)
+                    container.state = self._start(job, container, narrator)
             except Exception as failure:
                 self._failed(job, container, failure)
                 raise
-            container.move("start", pid=pid, started=started, exit_code=0, oom_killed=False, error="")
-            self._containers.save(container)
             log_event(job, container, "start")
 
-    def _start(self, job: Job, container: Container, narrator: int) -> tuple[int, int]:
-        """The steps; returns the pid of its init and when it was let go, in nanoseconds since the epoch."""
+    def _start(self, job: Job, container: Container, narrator: int) -> State:
+        """The steps; returns the state that the container is in by them."""
         with ExitStack() as undo:
             self._connections.allocate(job, container, undo)
             links = self._links.connect(job, container, undo)
@@ -113,10 +112,15 @@ class Start:
             self._connections.publish(job, container, undo)
             self._connect_attachers(container)
             # Before it runs: nothing of this run ends before this moment, so an older end can be told apart.
-            started = time.time_ns()
+            running = container.state.after(
+                "start", container.id, pid=sandbox.pid, started=time.time_ns(), exit_code=0, oom_killed=False, error=""
+            )
+            # Written ahead, while init is still busy and nobody waits for us. A crash before it runs leaves what a
+            # crash after it leaves: a container that is said to run and does not.
+            self._containers.save(container, running)
             self._exec_driver.start(container.id)
             undo.pop_all()
-            return sandbox.pid, started
+            return running
 
     def _connect_attachers(self, container: Container) -> None:
         while container.attachers:
