@@ -62,6 +62,7 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
 from mini_docker.linux.firewall_choice import choose_firewall
 from mini_docker.linux.kernel import Kernel, LinuxKernel
+from mini_docker.linux.narrated_network import Audience, NarratedFirewall, NarratedNetlink
 from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.registry.service import RegistryService
 
@@ -192,7 +193,8 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     graph = Graph(root / "graph" / graph_driver.name, graph_driver, Unpackers())
     graph.recover()
     tags = TagStore(root / f"repositories-{graph_driver.name}.json")
-    bridge, networks = _networks(said, kernel, root)
+    network_audience = Audience()
+    bridge, networks = _networks(said, kernel, root, network_audience)
 
     containers = ContainerStore(root / "containers")
     registry = RegistryService(said.registry)
@@ -231,6 +233,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             graph_driver=graph_driver,
             exec_driver=exec_driver,
             networks=networks,
+            network_audience=network_audience,
             name_service=name_service,
             events=EventLog(),
             kernel=kernel,
@@ -289,10 +292,10 @@ def other_exec_drivers(name: str) -> dict[str, str]:
     }
 
 
-def _networks(said: DaemonFlags, kernel: Kernel, root: Path) -> tuple[BridgeDriver, NetworkTable]:
-    netlink = LinuxNetlink()
+def _networks(said: DaemonFlags, kernel: Kernel, root: Path, audience: Audience) -> tuple[BridgeDriver, NetworkTable]:
+    netlink = NarratedNetlink(LinuxNetlink(), audience).door()
     options = replace(said.bridge, userland_proxy=said.bridge.userland_proxy or not can_route_loopback(kernel))
     firewall = choose_firewall(options.instance_tag, options.iptables, loopback=not options.userland_proxy)
     proxies = UserlandProxies(said.settings.exec_root / "proxies")
-    bridge = BridgeDriver(netlink, firewall, kernel, options, proxies)
+    bridge = BridgeDriver(netlink, NarratedFirewall(firewall, audience).door(), kernel, options, proxies)
     return bridge, NetworkTable(root / "networks", [bridge, HostDriver(), NoneDriver(netlink)])

@@ -59,6 +59,7 @@ from mini_docker.graph.graphdb import GraphDB
 from mini_docker.libcontainer.capabilities import LAST_CAP
 from mini_docker.libcontainer.cgroups.features import CgroupFeatures
 from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.narrated_network import Audience
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Collaborators:
 
     Attributes:
         names: the `GraphDB` of container names and links.
+        network_audience: who listens to the network drivers' doors, thread by thread.
         seccomp: the profile of whoever asks for none; without one, no system call is filtered.
         last_capability: the youngest one that this kernel has.
         features: which limits this kernel can keep.
@@ -92,6 +94,7 @@ class Collaborators:
     events: EventLog
     kernel: Kernel
     host_name: str
+    network_audience: Audience = field(default_factory=Audience)
     seccomp: dict[str, Any] | None = None
     last_capability: int = LAST_CAP
     features: CgroupFeatures = field(default_factory=CgroupFeatures)
@@ -120,7 +123,7 @@ class Daemon:
         self._links = Links(with_.containers)
         self._start = Start(
             with_.containers, with_.layers, with_.exec_driver, self._connections, self._links,
-            self._surveyor,
+            self._surveyor, with_.network_audience,
         )  # fmt: skip
         self._exit = Exit(with_.containers, with_.layers, with_.exec_driver, self._connections)
         self._restored = threading.Event()

@@ -124,6 +124,9 @@ class Firewall(Protocol):
             FirewallError: as for `add`.
         """
 
+    def commands(self, rules: Sequence[Rule], delete: bool = False) -> tuple[str, ...]:
+        """What `add`, or `delete`, would say for these to the tool, a command each: for whoever tells it."""
+
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         """Which of these should hold and do not, because another tool flushed them."""
 
@@ -153,6 +156,9 @@ class NoFirewall:
 
     def delete(self, rules: Sequence[Rule]) -> None:
         """Nothing stands, so nothing has to go."""
+
+    def commands(self, rules: Sequence[Rule], delete: bool = False) -> tuple[str, ...]:
+        return ()
 
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return ()
@@ -197,6 +203,9 @@ class RecordingFirewall:
     def delete(self, rules: Sequence[Rule]) -> None:
         self._note("delete", rules)
         self.standing = [rule for rule in self.standing if rule not in rules]
+
+    def commands(self, rules: Sequence[Rule], delete: bool = False) -> tuple[str, ...]:
+        return tuple(f"{'delete' if delete else 'add'} {type(rule).__name__}" for rule in rules)
 
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return tuple(rule for rule in rules if rule not in self.standing)

@@ -57,6 +57,9 @@ class IptablesFirewall:
         self._restore(iptables_rules.delete(self._tag, rules))
         forget_datagrams(rules)
 
+    def commands(self, rules: Sequence[Rule], delete: bool = False) -> tuple[str, ...]:
+        return iptables_rules.commands((iptables_rules.delete if delete else iptables_rules.add)(self._tag, rules))
+
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return iptables_rules.missing(self._tag, rules, self._save(), self._loopback)
 

@@ -47,6 +47,17 @@ def delete(tag: str, rules: Sequence[Rule]) -> str:
     return _restore(_inverse(_each(tag, rules)))
 
 
+def commands(text: str) -> tuple[str, ...]:
+    """A text for iptables-restore as what iptables(8) takes, a command each."""
+    told, table = [], ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line != "COMMIT":
+            told.append(f"-t {table} " + (f"-N {line[1:].split()[0]}" if line.startswith(":") else line))
+    return tuple(told)
+
+
 def remove(tag: str, saved: str) -> str:
     """Take away all that stands under the tag, as iptables-save shows it."""
     return _restore(_removal(tag, saved))

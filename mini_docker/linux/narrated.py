@@ -14,6 +14,9 @@ from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
+Say = Callable[[str], None]
+"""Takes a sentence, without a newline."""
+
 WORDS: dict[str, tuple[str, str]] = {
     "mount": ("attach a file system or change how a mount behaves", "mount(2)"),
     "umount": ("detach a mount", "umount(2)"),
@@ -90,14 +93,12 @@ class NarratedKernel:
 
     Args:
         kernel: makes the calls.
-        say: takes each sentence, without a newline.
-        who: begins each sentence: which half of the dialogue speaks.
+        say: takes each sentence.
     """
 
-    def __init__(self, kernel: Kernel, say: Callable[[str], None], who: str = "") -> None:
+    def __init__(self, kernel: Kernel, say: Say) -> None:
         self._kernel = kernel
         self._say = say
-        self._who = who
 
     def door(self) -> Kernel:
         """This object, as the type checker should see it."""
@@ -108,13 +109,13 @@ class NarratedKernel:
         words, page = WORDS["clone3"]
         pid, pidfd = self._kernel.clone3(flags, cgroup)
         if pid:
-            self._say(f"{self._who}clone3({spelled(flags, 'CLONE_')}, {cgroup}) = ({pid}, {pidfd})  # {words}; {page}")
+            self._say(f"clone3({spelled(flags, 'CLONE_')}, {cgroup}) = ({pid}, {pidfd})  # {words}; {page}")
         return pid, pidfd
 
     def execve(self, path: str, args: tuple[str, ...], env: Mapping[str, str]) -> NoReturn:
         """Said before it is done: afterwards nobody is left to say it."""
         words, page = WORDS["execve"]
-        self._say(f"{self._who}execve({path!r}, {list(args)!r}, <{len(env)} variables>)  # {words}; {page}")
+        self._say(f"execve({path!r}, {list(args)!r}, <{len(env)} variables>)  # {words}; {page}")
         self._kernel.execve(path, args, env)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -129,10 +130,10 @@ class NarratedKernel:
             try:
                 result = call(*args, **kwargs)
             except SyscallError as error:
-                self._say(f"{self._who}{name}({shown}) = {error}  # {words}; {page}")
+                self._say(f"{name}({shown}) = {error}  # {words}; {page}")
                 raise
             ending = "" if result is None else f" = {_shown(result)}"
-            self._say(f"{self._who}{name}({shown}){ending}  # {words}; {page}")
+            self._say(f"{name}({shown}){ending}  # {words}; {page}")
             return result
 
         return narrated
@@ -146,17 +147,20 @@ def narrate_to(kernel: Kernel, descriptor: int, who: str) -> Kernel:
             speaks may have other containers to look after.
         who: which half of the dialogue speaks.
     """
-    if descriptor < 0:
-        return kernel
+    return kernel if descriptor < 0 else NarratedKernel(kernel, teller(descriptor, who)).door()
+
+
+def teller(descriptor: int, who: str) -> Say:
+    """Says sentences into *descriptor*; see `narrate_to`."""
     os.set_blocking(descriptor, False)
 
     def say(sentence: str) -> None:
         try:
-            os.write(descriptor, f"{sentence}\n".encode(errors="surrogateescape"))
+            os.write(descriptor, f"{who}: {sentence}\n".encode(errors="surrogateescape"))
         except (BlockingIOError, BrokenPipeError):
             pass  # nobody listens, or not fast enough
 
-    return NarratedKernel(kernel, say, f"{who}: ").door()
+    return say
 
 
 def _argument(call: str, parameter: str, value: Any) -> str:

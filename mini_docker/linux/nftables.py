@@ -97,6 +97,9 @@ class NftablesFirewall:
         self._run(nft_rules.delete(self._table, rules))
         forget_datagrams(rules)
 
+    def commands(self, rules: Sequence[Rule], delete: bool = False) -> tuple[str, ...]:
+        return tuple((nft_rules.delete if delete else nft_rules.add)(self._table, rules).splitlines())
+
     def missing(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         return nft_rules.missing(self.show(), rules)
 

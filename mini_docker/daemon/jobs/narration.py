@@ -1,7 +1,8 @@
-"""A narration on its way from the two halves of a container's birth to whoever wants to hear it.
+"""A narration on its way from the two halves of a container's birth, and from its network, to whoever wants to hear it.
 
-The exec driver is given the writing end of a pipe; what comes out of the other goes to the job's standard
-output, a JSON line for each sentence. It knows sentences, not what they are about.
+The exec driver is given the writing end of a pipe, and the network drivers' doors speak into it while this thread
+uses them; what comes out of the other goes to the job's standard output, a JSON line for each sentence. It knows
+sentences, not what they are about.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mini_docker.engine import Job
+from mini_docker.linux.narrated_network import Audience
 
 SILENCE = -1
 """What a driver is given when nobody listens."""
 
 
 @contextmanager
-def narration(job: Job, wanted: bool) -> Iterator[int]:
+def narration(job: Job, wanted: bool, network: Audience) -> Iterator[int]:
     """While the block runs, what is written to the descriptor that it gets is told; `SILENCE` when not *wanted*.
 
-    The block ends when the last holder of the writing end has closed it: init does so at its exec.
+    So is what this thread, in child jobs too, asks of the doors that have *network* as their audience. The block
+    ends when the last holder of the writing end has closed it: init does so at its exec.
     """
     if not wanted:
         yield SILENCE
@@ -31,7 +34,8 @@ def narration(job: Job, wanted: bool) -> Iterator[int]:
     teller = threading.Thread(target=_tell, args=(job, readable), name="narration", daemon=True)
     teller.start()
     try:
-        yield writable
+        with network.listening(writable, "daemon"):
+            yield writable
     finally:
         os.close(writable)
         teller.join()

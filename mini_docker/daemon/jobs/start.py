@@ -30,6 +30,7 @@ from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox, Stdio
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Unavailable
 from mini_docker.graph.container_layers import ContainerLayers
+from mini_docker.linux.narrated_network import Audience
 
 FAILED_TO_START = 128
 """The exit code of a container that failed to start for another reason than its command."""
@@ -63,6 +64,7 @@ class Start:
         connections: Connections,
         links: Links,
         surveyor: Surveyor,
+        network_audience: Audience,
     ) -> None:
         self.accepting = True
         self._containers = containers
@@ -71,6 +73,7 @@ class Start:
         self._connections = connections
         self._links = links
         self._surveyor = surveyor
+        self._network_audience = network_audience
 
     def __call__(self, job: Job) -> None:
         request = StartRequest.decode(job)
@@ -86,7 +89,7 @@ class Start:
                 container.stopped_by_user = False
                 container.restart_count = 0
             try:
-                with narration(job, request.narrate) as narrator:
+                with narration(job, request.narrate, self._network_audience) as narrator:
                     container.state = self._start(job, container, narrator)
             except Exception as failure:
                 self._failed(job, container, failure)

@@ -1,0 +1,215 @@
+"""Doors to the network stack and the packet filter that say each order in words while somebody listens.
+
+The doors serve all threads and are there for good, unlike the kernel's narrated one (narrated.py), which is made
+for one birth. So a thread says who listens to what *it* does (`Audience`), and whoever uses the doors in it need
+not know. Without an audience an order costs one look at an attribute more. They know how to describe an order and
+nothing of why it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from mini_docker.linux.firewall import BridgeRules, Firewall, FirewallError, LinkRule, PortForward, Rule
+from mini_docker.linux.narrated import Say, teller
+from mini_docker.linux.netlink import Netlink, NetlinkError
+from mini_docker.linux.netlink_requests import (
+    AddAddress,
+    AddRoute,
+    CreateBridge,
+    CreateVeth,
+    DeleteAddress,
+    DeleteLink,
+    Request,
+    SetLink,
+)
+
+TOOLS: dict[str, tuple[str, str]] = {
+    "nftables": ("nft", "nft(8)"),
+    "iptables": ("iptables", "iptables(8), iptables-restore(8)"),
+}
+"""A firewall's name → the tool whose words it uses, and the manual page."""
+
+
+class Audience(threading.local):
+    """Who listens to the calling thread: each thread has one of its own, which at first is nobody.
+
+    Attributes:
+        say: takes a sentence; None while nobody listens.
+    """
+
+    say: Say | None = None
+
+    @contextmanager
+    def listening(self, descriptor: int, who: str) -> Iterator[None]:
+        """While the block runs, this thread's orders are told into *descriptor*, as `teller` does."""
+        self.say = teller(descriptor, who)
+        try:
+            yield
+        finally:
+            self.say = None
+
+
+class NarratedNetlink:
+    """Stands in the door of `Netlink`, before the real one. Questions are not told, they change nothing."""
+
+    def __init__(self, netlink: Netlink, audience: Audience) -> None:
+        self._netlink = netlink
+        self._audience = audience
+
+    def door(self) -> Netlink:
+        """This object, as the type checker should see it."""
+        return cast(Netlink, self)
+
+    def apply(self, requests: Sequence[Request], namespace_socket: int | None = None) -> None:
+        """Told, orders go one by one and not in one write, so that each has its result when it is said."""
+        if self._audience.say is None:
+            self._netlink.apply(requests, namespace_socket)
+            return
+        for request in requests:
+            order, words = told_request(request, namespace_socket)
+            try:
+                self._netlink.apply([request], namespace_socket)
+            except NetlinkError as error:
+                self._audience.say(f"{order} = {error}  # {words}")
+                raise
+            self._audience.say(f"{order} = 0  # {words}")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._netlink, name)
+
+
+class NarratedFirewall:
+    """Stands in the door of `Firewall`, before the real one. A change is one transaction: told when it is done."""
+
+    def __init__(self, firewall: Firewall, audience: Audience) -> None:
+        self._firewall = firewall
+        self._audience = audience
+
+    def door(self) -> Firewall:
+        """This object, as the type checker should see it."""
+        return cast(Firewall, self)
+
+    def install(self, rules: Sequence[Rule]) -> None:
+        if self._audience.say is None:
+            self._firewall.install(rules)
+            return
+        tool, page = TOOLS.get(self._firewall.name, (self._firewall.name,) * 2)
+        told = (f"{tool}(<{len(rules)} rules>)", f"put all rules that shall hold in place of those that stand; {page}")
+        self._tell(lambda: self._firewall.install(rules), [told])
+
+    def add(self, rules: Sequence[Rule]) -> None:
+        if self._audience.say is None:
+            self._firewall.add(rules)
+            return
+        told = [sentence for rule in rules for sentence in told_rule(self._firewall, rule)]
+        self._tell(lambda: self._firewall.add(rules), told)
+
+    def delete(self, rules: Sequence[Rule]) -> None:
+        if self._audience.say is None:
+            self._firewall.delete(rules)
+            return
+        told = [sentence for rule in reversed(rules) for sentence in told_rule(self._firewall, rule, delete=True)]
+        self._tell(lambda: self._firewall.delete(rules), told)
+
+    def _tell(self, change: Callable[[], None], told: Sequence[tuple[str, str]]) -> None:
+        result = "0"
+        try:
+            change()
+        except FirewallError as error:
+            result = " ".join(str(error).split())  # nft draws arrows below its complaint: here it is one line
+            raise
+        finally:
+            for command, words in told:
+                assert self._audience.say is not None
+                self._audience.say(f"{command} = {result}  # {words}")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._firewall, name)
+
+
+def told_request(request: Request, namespace_socket: int | None = None) -> tuple[str, str]:
+    """An order as its message and attributes, by the names in the kernel's headers; and in words, with the page.
+
+    A link's number is told as its name.
+    """
+    match request:
+        case CreateBridge():
+            given = [*_link(request.name, request.mac_address, request.mtu), "IFLA_INFO_KIND='bridge'"]
+            told = "RTM_NEWLINK", given, "make a bridge: a switch inside the kernel; rtnetlink(7), bridge(8)"
+        case CreateVeth():
+            peer = _link(request.peer, request.mac_address, request.mtu)
+            given = [
+                *_link(request.name, "", request.mtu), "IFF_UP",
+                *([f"IFLA_MASTER={request.master!r}"] if request.master else []),
+                "IFLA_INFO_KIND='veth'",
+                f"VETH_INFO_PEER={{{', '.join([*peer, f'IFLA_NET_NS_FD={request.peer_namespace}'])}}}",
+            ]  # fmt: skip
+            words = "make a cable with two plugs: one here, the other born inside that namespace, with its name there"
+            told = "RTM_NEWLINK", given, f"{words}; rtnetlink(7), veth(4)"
+        case SetLink():
+            given, changes = _link_changes(request)
+            told = "RTM_NEWLINK", given, f"{', '.join(changes)}; rtnetlink(7), ip-link(8)"
+        case DeleteLink(name):
+            told = "RTM_DELLINK", _link(name), "remove a link: of a cable both plugs go; rtnetlink(7), ip-link(8)"
+        case AddAddress(link, address):
+            words = "give a link an address, and with it the route to its neighbours; rtnetlink(7), ip-address(8)"
+            told = "RTM_NEWADDR", [f"ifa_index={link!r}", f"IFA_LOCAL={address}"], words
+        case DeleteAddress(link, address):
+            words = "take an address from a link; rtnetlink(7), ip-address(8)"
+            told = "RTM_DELADDR", [f"ifa_index={link!r}", f"IFA_LOCAL={address}"], words
+        case AddRoute(gateway, link, destination):
+            given = [f"RTA_GATEWAY={gateway}", f"RTA_OIF={link!r}"]
+            if destination is not None:
+                given.insert(0, f"RTA_DST={destination}")
+            where = destination or "everywhere else"
+            told = "RTM_NEWROUTE", given, f"send packets for {where} to this gateway; rtnetlink(7), ip-route(8)"
+    message, given, words = told
+    if namespace_socket is not None:
+        given = [*given, f"namespace_socket={namespace_socket}"]
+    return f"{message}({', '.join(given)})", words
+
+
+def told_rule(firewall: Firewall, rule: Rule, delete: bool = False) -> Iterator[tuple[str, str]]:
+    """A rule as the commands that its tool is given; each with the rule in words, and the page."""
+    tool, page = TOOLS.get(firewall.name, (firewall.name,) * 2)
+    match rule:
+        case BridgeRules(bridge=bridge):
+            words = f"guard the bridge {bridge}: into it pass answers and what is published"
+        case PortForward():
+            words = f"lead the host's port {rule.host_port}/{rule.protocol} to {rule.address}:{rule.port}"
+        case LinkRule():
+            words = f"let {rule.source} ask {rule.destination} at {rule.port}/{rule.protocol}, and nowhere else"
+    for command in firewall.commands([rule], delete):
+        yield f"{tool}({command!r})", f"{'no longer ' if delete else ''}{words}; {page}"
+
+
+def _link(name: str, mac_address: str = "", mtu: int = 0) -> list[str]:
+    given = [f"IFLA_IFNAME={name!r}"]
+    return given + ([f"IFLA_ADDRESS={mac_address}"] if mac_address else []) + ([f"IFLA_MTU={mtu}"] if mtu else [])
+
+
+def _link_changes(request: SetLink) -> tuple[list[str], list[str]]:
+    """The attributes of a change, and each change in words."""
+    given, changes = _link(request.name, "", request.mtu or 0), []
+    if request.mtu is not None:
+        changes.append(f"let the link's packets have {request.mtu} bytes at most")
+    if request.up is not None:
+        given.append("IFF_UP" if request.up else "~IFF_UP")
+        changes.append("let the link carry packets" if request.up else "let the link carry no packets")
+    if request.alias is not None:
+        given.append(f"IFLA_IFALIAS={request.alias!r}")
+        changes.append("put a note on the link")
+    if request.hairpin is not None:
+        given.append(f"IFLA_BRPORT_MODE={request.hairpin:d}")
+        changes.append(f"{'' if request.hairpin else 'do not '}let the bridge send a frame back to where it came from")
+    if request.isolated is not None:
+        given.append(f"IFLA_BRPORT_ISOLATED={request.isolated:d}")
+        changes.append(f"{'' if request.isolated else 'do not '}cut the port off from the bridge's other isolated ones")
+    if request.link_local is not None:
+        given.append(f"IFLA_INET6_ADDR_GEN_MODE={'EUI64' if request.link_local else 'NONE'}")
+        changes.append(f"let the link make itself {'an' if request.link_local else 'no'} IPv6 address")
+    return given, changes or ["change nothing"]
