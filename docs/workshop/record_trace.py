@@ -1,4 +1,4 @@
-"""Records what one ``run`` really does, for the page that tells it: the trace of its jobs and the narrated kernel calls.
+"""Records what one ``run`` really does, for the page that tells it: the trace of its jobs and its narrated steps.
 
     sudo .venv/bin/python docs/workshop/record_trace.py
 
@@ -7,19 +7,17 @@ It starts a daemon of its own, and writes docs/traces/run.json. Ids and folders 
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
+import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from mini_docker.lab.house import House, busybox_archive  # noqa: E402
+from mini_docker.lab.house import House  # noqa: E402
 
 COMMAND = ("run", "--rm", "-p", "8080:80", "--memory", "64m", "busybox", "echo", "hello")
 SHOWN = "mini-docker run --rm -p 8080:80 --memory 64m busybox echo hello"
@@ -32,42 +30,18 @@ def main() -> None:
         before = {job["Id"] for job in _jobs(house)}
         house.run(*COMMAND)
         jobs = [job for job in _jobs(house) if job["Id"] not in before]
-    lines = _narrated_birth()
+        lines = _narration(house)
     kept = [job for job in jobs if job["Name"] not in ("jobs", "version", "ping")]
     text = json.dumps({"command": SHOWN, "jobs": kept, "narration": lines}, indent=1, ensure_ascii=False)
     (ROOT / "docs/traces").mkdir(exist_ok=True)
     (ROOT / "docs/traces/run.json").write_text(_anonymous(text, scratch) + "\n", encoding="utf-8")
 
 
-def _narrated_birth() -> list[str]:
-    """Bear one container with Docker's default walls, and take down what both halves say that they do."""
-    from mini_docker.drivers.execdriver.contract import Stdio
-    from mini_docker.drivers.execdriver.native import NativeDriver
-    from mini_docker.drivers.graphdriver.contract import MountedRoot
-    from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
-    from mini_docker.libcontainer.cgroups.manager import CgroupManager
-    from mini_docker.linux.kernel import LinuxKernel
-    from tests.drivers.execdriver.contract_suite import Bench, close, process, spec
-
-    with tempfile.TemporaryDirectory(prefix="mini-docker-trace-") as scratch:
-        root = Path(scratch) / "root"
-        root.mkdir()
-        with tarfile.open(fileobj=io.BytesIO(busybox_archive())) as archive:
-            archive.extractall(root)  # our own archive
-        driver = NativeDriver(Path(scratch) / "run", CgroupManager(LinuxKernel(), find_hierarchy()))
-        driver.restore()
-        bench = Bench(driver, root, Path(scratch))
-        readable, writable = os.pipe()
-        bench.made.append("hello")
-        wanted = spec(process("echo", "hello"), "mini-docker-book/hello")
-        close(driver.create("hello", wanted, MountedRoot(path=str(root)), Stdio(), writable))
-        os.close(writable)
-        driver.start("hello")
-        bench.end("hello")
-        with open(readable, encoding="utf-8") as pipe:
-            told = pipe.read().replace(scratch, "/run/mini-docker").splitlines()
-        bench.close()
-        return told
+def _narration(house: House) -> list[str]:
+    """The same run once more, narrated: what daemon, parent and init say that they do."""
+    command = [sys.executable, "-m", "mini_docker", "-H", f"unix://{house.address}", "run", "--narrate", *COMMAND[1:]]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return told.stderr.splitlines()
 
 
 def _jobs(house: House) -> list[dict[str, object]]:

@@ -29,7 +29,7 @@ def _took(job: dict[str, Any]) -> str:
     return f"{job['Duration'] * 1000:.2f} ms" if job["Duration"] is not None else "runs on"
 
 
-MANY = 3
+MANY = 4
 """So many calls of one kind in a row are shown; the rest is counted."""
 
 
