@@ -23,6 +23,7 @@ from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 
 LAST_DESCRIPTOR = 0xFFFFFFFF
+_PIECE_BYTES = 1 << 16
 
 
 class Kernel(Protocol):
@@ -393,10 +394,14 @@ class LinuxKernel:
 
     def read_file(self, path: str) -> str:
         try:
-            with open(path, "rb", buffering=0) as file:
-                return file.read().decode(errors="surrogateescape")
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = b"".join(iter(lambda: os.read(descriptor, _PIECE_BYTES), b""))
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise SyscallError("read_file", (path,), error.errno or 0) from None
+        return data.decode(errors="surrogateescape")
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
         try:

@@ -232,7 +232,7 @@ class SupervisedDriver:
             awaited = [self._awaited.pop(key) for key in list(self._awaited) if key[0] == container]
         for channel in awaited:
             channel.close()
-        if cgroup:
+        if cgroup and not self._cgroups.try_delete(cgroup):
             # Processes of a container that shares the host's pid namespace outlive its init, and may be
             # having children while we look.
             while pids := self._cgroups.pids(cgroup):

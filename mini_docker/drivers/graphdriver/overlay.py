@@ -54,6 +54,7 @@ from mini_docker.drivers.graphdriver.overlay_mount import (
     mount_and_detach,
     mount_detached,
 )
+from mini_docker.durable import write_file
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -66,6 +67,7 @@ _LOWER = "lower"
 _PLACE = "mount"
 _EMPTY_MODE = 0o755
 _SHORT_NAME_BYTES = 3  # six hex digits; 128 of them must fit a page of mount options
+_NOTE_BYTES = 4096
 
 
 class OverlayDriver:
@@ -152,7 +154,8 @@ class OverlayDriver:
         lowers = (self._short_name(parent), *_lowers(self._root / parent))
         if len(lowers) > MAX_LOWERS:
             raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
-        (folder / _LOWER).write_text(":".join(f"{LINKS}/{lower}" for lower in lowers))
+        text = ":".join(f"{LINKS}/{lower}" for lower in lowers)
+        write_file(folder / _LOWER, text.encode(), durable=False)
 
     def _dress_root(self, diff: Path, parent: str) -> None:
         """The root directory itself is never copied up: it is an image of the parent's from the beginning."""
@@ -402,5 +405,9 @@ def _short_name_note(folder: Path) -> str | None:
 
 
 def _read(file: Path) -> str:
-    with open(file) as opened_file:
-        return opened_file.read()
+    """A note of ours: shorter than a page, and read at every start."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _NOTE_BYTES).decode()
+    finally:
+        os.close(descriptor)

@@ -194,10 +194,18 @@ class CgroupManager:
     # taking away
     def try_delete(self, path: str) -> bool:
         """Remove the cgroup and what is below it, without waiting; False while processes are left in it."""
+        return all(self._try_delete(directory) for directory in self._dialect.directories(path))
+
+    def _try_delete(self, directory: str) -> bool:
         try:
-            for directory in self._dialect.directories(path):
-                for nested in reversed(list(_tree(directory))):
-                    self._rmdir(nested)
+            self._rmdir(directory)  # few containers make cgroups of their own: only then they are looked for
+            return True
+        except SyscallError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        try:
+            for nested in reversed(list(_tree(directory))):
+                self._rmdir(nested)
         except SyscallError as error:
             if error.errno == errno.EBUSY:
                 return False
