@@ -79,6 +79,21 @@ class SupervisorClient:
         protocol.raise_error(reply.frame)
         return reply
 
+    @contextlib.contextmanager
+    def asking(self, verb: str, **fields: Any) -> Iterator[None]:
+        """Ask, and hear the answer when the block ends: the supervisor works while the block does.
+
+        A block that fails hangs up on the supervisor.
+
+        Raises:
+            Unavailable, MiniDockerError: as `ask`.
+        """
+        with self._channel() as channel:
+            channel.say({"verb": verb, **fields})
+            yield
+            reply = channel.hear()
+        protocol.raise_error(reply.frame)
+
     def close(self) -> None:
         """Let go; the supervisor keeps its containers, or ends at once when it has none."""
         with self._lock:
@@ -195,8 +210,17 @@ class _Channel:
         self._reader = FrameReader()
 
     def ask(self, request: Frame, descriptors: list[int] | None = None) -> Reply:
+        self.say(request, descriptors)
+        return self.hear()
+
+    def say(self, request: Frame, descriptors: list[int] | None = None) -> None:
         try:
             protocol.send(self._socket, request, descriptors or [])
+        except OSError as error:
+            raise Unavailable(f"the supervisor does not listen: {error}") from None
+
+    def hear(self) -> Reply:
+        try:
             while (frame := self._reader.frame()) is None:
                 if not self._reader.feed(self._socket):
                     raise Unavailable("the supervisor ended while it was asked")

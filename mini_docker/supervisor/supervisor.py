@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,21 @@ LONELY_SECONDS = 5.0
 """How long it stays without containers when a daemon vanished: the next one may come at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A container that will be created.
+
+    Attributes:
+        by: who announced it.
+        stdio: what shall become of its streams, as the protocol says it.
+    """
+
+    by: Connection
+    spec: ContainerSpec
+    terms: Terms
+    stdio: dict[str, Any]
+
+
 class Supervisor:
     """Holds containers; everything here happens in the loop's one thread.
 
@@ -59,11 +74,12 @@ class Supervisor:
         self._last_capability = int(kernel.read_file("/proc/sys/kernel/cap_last_cap"))
         self._parent = Parent(kernel)
         self._nursery = Nursery(loop, kernel, self._parent, cgroups)
+        self._announced: dict[str, Announcement] = {}
         self._containers: dict[str, HeldContainer] = {}
         self._connections: set[Connection] = set()
         self._subscribers: set[Connection] = set()
         self._verbs: dict[str, Callable[[Connection, Frame, list[int]], None]] = {
-            "subscribe": self._subscribe, "list": self._list, "create": self._create,
+            "subscribe": self._subscribe, "list": self._list, "announce": self._announce, "create": self._create,
             "start": self._start, "exec": self._exec, "signal": self._signal, "resize": self._resize,
             "attach": self._attach, "bell": self._bell, "network": self._network, "dns": self._dns, "root": self._root,
             "delete": self._delete, "leave": self._leave,
@@ -88,6 +104,8 @@ class Supervisor:
     def _closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
+        for id_ in [id_ for id_, announced in self._announced.items() if announced.by is connection]:
+            del self._announced[id_]
         self._stay_if_needed()
 
     def _stay_if_needed(self) -> None:
@@ -134,18 +152,29 @@ class Supervisor:
         container = self._get(request)
         connection.reply({}, (container.root,) if container.root >= 0 else ())
 
-    def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+    def _announce(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+        """Read who will be created, while the daemon makes what it needs. Whoever hangs up meanwhile takes it back."""
         id_: str = request["container"]
-        if id_ in self._containers:
+        if id_ in self._containers or id_ in self._announced:
             raise Conflict(f"container {id_} exists in the supervisor already")
         spec = from_json(ContainerSpec, request["spec"])
         spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
+        terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_))
+        self._announced[id_] = Announcement(connection, spec, terms, request["stdio"])
+        connection.reply({})
+
+    def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
+        id_: str = request["container"]
+        announced = self._announced.pop(id_, None)
+        if announced is None:
+            raise Conflict(f"container {id_} is created before it was announced")
+        spec = announced.spec
         narration = descriptors.pop() if request["narrate"] else -1
         root = descriptors.pop() if request["has_root"] else -1
-        terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_), narration=narration)
+        terms = replace(announced.terms, narration=narration)
         birth = Birth(spec, root, request["root_path"], str(self._stage), terms)
         try:
-            container = self._bear_container(connection, id_, birth, request["stdio"])
+            container = self._bear_container(connection, id_, birth, announced.stdio)
         except BaseException:
             if root >= 0:
                 os.close(root)
