@@ -73,7 +73,7 @@ def plan(process: ProcessSpec, identity: Identity, seccomp: bytes) -> PrivilegeP
             raise Invalid(f"{limit.kind}: the soft limit {limit.soft} is above the hard limit {limit.hard}")
     return PrivilegePlan(
         identity=identity,
-        bounding=frozenset(number(name) for name in sets.bounding),
+        bounding=bounding_set(process),
         effective=effective,
         permitted=permitted,
         inheritable=mask(sets.inheritable),
@@ -82,6 +82,15 @@ def plan(process: ProcessSpec, identity: Identity, seccomp: bytes) -> PrivilegeP
         seccomp=seccomp,
         rlimits=process.rlimits,
     )
+
+
+def bounding_set(process: ProcessSpec) -> frozenset[int]:
+    """Numbers of the capabilities that stay possible at all for *process*.
+
+    Raises:
+        Invalid: an unknown capability.
+    """
+    return frozenset(number(name) for name in process.capabilities.bounding)
 
 
 def cut_to_attainable(plan: PrivilegePlan, may_raise: bool) -> tuple[PrivilegePlan, tuple[str, ...]]:
@@ -102,15 +111,28 @@ def cut_to_attainable(plan: PrivilegePlan, may_raise: bool) -> tuple[PrivilegePl
     return replace(plan, rlimits=tuple(granted)), tuple(warnings)
 
 
-def drop(kernel: Kernel, plan: PrivilegePlan, last_capability: int) -> None:
-    """Carry the plan out, in this process, for good."""
+def shrink_bounding_set(kernel: Kernel, kept: frozenset[int], last_capability: int) -> frozenset[int]:
+    """Leave in this process's bounding set what is *kept* at most; returns the numbers of the others.
+
+    Nothing is lost yet: the bounding set limits what can be had by the next exec (capabilities(7)).
+    """
+    dropped = frozenset(range(last_capability + 1)) - kept
+    for capability in sorted(dropped):
+        kernel.prctl(c.PR_CAPBSET_DROP, capability)
+    return dropped
+
+
+def drop(kernel: Kernel, plan: PrivilegePlan, last_capability: int, unbounded: frozenset[int] = frozenset()) -> None:
+    """Carry the plan out, in this process, for good.
+
+    Args:
+        unbounded: what `shrink_bounding_set` has dropped before.
+    """
     for limit in plan.rlimits:
         resource.setrlimit(RLIMITS[limit.kind], (_amount(limit.soft), _amount(limit.hard)))
     if plan.seccomp and not plan.no_new_privileges:
         kernel.seccomp(plan.seccomp)
-    for capability in range(last_capability + 1):
-        if capability not in plan.bounding:
-            kernel.prctl(c.PR_CAPBSET_DROP, capability)
+    shrink_bounding_set(kernel, plan.bounding | unbounded, last_capability)
     identity = plan.identity
     kernel.setgroups(identity.groups)
     kernel.setresgid(identity.gid)

@@ -26,7 +26,7 @@ def expectable(birth: Birth, model: Birth) -> bool:
     """Whether *birth* can be that of an init that was born after *model*.
 
     It can if both are born with the same namespaces, into nobody else's pid namespace, without a user namespace,
-    and if nobody listens to how it is born.
+    if nobody listens to how it is born, and if it may do no more than the model: what a bounding set has lost is gone.
     """
     plan = namespaces.plan(birth.spec)
     return (
@@ -35,6 +35,7 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and not birth.spec.has_own("user")
         and birth.terms.narration < 0
         and birth.gate < 0
+        and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )
 
 
@@ -53,12 +54,19 @@ def write(birth: Birth, model: Birth, stdio: Stdio | None) -> tuple[Named, tuple
     }), descriptors  # fmt: skip
 
 
-def read(name: Named, descriptors: list[int], model: Birth, join: Join) -> tuple[Birth, Stdio | None]:
-    """The inverse of `write`; *join* moves the one who reads into the cgroups."""
+def read(
+    name: Named, descriptors: list[int], model: Birth, join: Join, unbounded: frozenset[int] = frozenset()
+) -> tuple[Birth, Stdio | None]:
+    """The inverse of `write`.
+
+    Args:
+        join: moves the one who reads into the cgroups.
+        unbounded: what the bounding set of the one who reads has lost already.
+    """
     told, descriptors = name.birth, list(descriptors)
     spec = changed(model.spec, told["spec"])
     seccomp = model.terms.seccomp if told["seccomp"] is None else base64.b64decode(told["seccomp"])
-    terms = Terms(seccomp, told["last_capability"], partial(join, spec.cgroup), told["keyring"])
+    terms = Terms(seccomp, told["last_capability"], partial(join, spec.cgroup), told["keyring"], unbounded=unbounded)
     root = descriptors.pop(0) if told["has_root"] else -1
     stdio = (descriptors[0], descriptors[1], descriptors[2]) if told["has_stdio"] else None
     return Birth(spec, root, told["root_path"], told["stage"], terms), stdio

@@ -11,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_docker.libcontainer import dialogue, unnamed
-from mini_docker.libcontainer.config import ContainerSpec, IdMap, Mount, Namespace, ProcessSpec
+from mini_docker.libcontainer.config import Capabilities, ContainerSpec, IdMap, Mount, Namespace, ProcessSpec
 from mini_docker.libcontainer.terms import Birth, Terms
 from tests.libcontainer.test_config import specs
 
 KINDS = ("pid", "mount", "uts", "ipc", "network")
-USUAL = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in KINDS), cgroup="docker/one")
+USUAL = ContainerSpec(
+    ProcessSpec(("true",), capabilities=Capabilities(("CAP_CHOWN", "CAP_KILL"))),
+    tuple(Namespace(kind) for kind in KINDS),
+    cgroup="docker/one",
+)
 TERMS = Terms(b"filter", 40, keyring="_ses.one")
 
 
@@ -72,8 +76,9 @@ def test_every_birth_can_be_rehearsed(model: Birth) -> None:
         birth(replace(USUAL, namespaces=(*USUAL.namespaces, Namespace("cgroup")))),
         birth(replace(USUAL, process=ProcessSpec(("sh",), user="1000", terminal=True))),
         birth(replace(USUAL, namespaces=tuple(reversed(USUAL.namespaces)))),
+        birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities()))),
     ],
-    ids=["other names", "a namespace made later", "another command", "another order"],
+    ids=["other names", "a namespace made later", "another command", "another order", "fewer privileges"],
 )
 def test_what_is_told_later_does_not_matter(other: Birth) -> None:
     """Only what a birth decides for good makes two containers different in kind."""
@@ -94,8 +99,11 @@ def test_what_is_told_later_does_not_matter(other: Birth) -> None:
         ),
         birth(terms=replace(TERMS, narration=5)),
         birth(gate=5),
+        birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities(("CAP_SYS_ADMIN",))))),
     ],
-    ids=["the host's network", "another's network", "another's processes", "id maps", "narrated", "a gate"],
+    ids=[
+        "the host's network", "another's network", "another's processes", "id maps", "narrated", "a gate", "privileges",
+    ],
 )  # fmt: skip
 def test_who_is_of_another_kind_is_born_on_demand(other: Birth) -> None:
     """Clone decides the namespaces; a narration tells of a birth while it happens."""
