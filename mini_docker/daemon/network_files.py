@@ -61,7 +61,7 @@ class NetworkFiles:
         for path, text in files.values():
             _write(path, text)
             give_to_root(path, self._settings.ids)
-        _write(_mark_path(container), _mark(conf))
+        container.resolv_conf_hash = _hash(conf)
         return {place: str(path) for place, (path, _) in files.items()}
 
     def correct(self, container: Container) -> None:
@@ -72,10 +72,10 @@ class NetworkFiles:
         hosts = _read(container.hosts_path)
         _rewrite(container.hosts_path, hosts, hosts_file.with_own(hosts, names, own))
         conf = _read(container.resolv_conf_path)
-        if _mark(conf) == _read(_mark_path(container)):
+        if _hash(conf) == container.resolv_conf_hash:  # else its programs have written into it: it is theirs
             corrected = self._resolv_conf(container)
             _rewrite(container.resolv_conf_path, conf, corrected)
-            _write(_mark_path(container), _mark(corrected))
+            container.resolv_conf_hash = _hash(corrected)
 
     def _hostname(self, container: Container) -> str:
         return hostname_of(container.id, container.config, container.host_config, self._host_name)
@@ -114,12 +114,7 @@ class NetworkFiles:
         return conf.text()
 
 
-def _mark_path(container: Container) -> Path:
-    """Where it is noted what we wrote into resolv.conf: if the file is another by now, it is not ours to correct."""
-    return container.resolv_conf_path.with_name("resolv.conf.hash")
-
-
-def _mark(text: str) -> str:
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 

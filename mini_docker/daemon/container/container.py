@@ -30,7 +30,8 @@ class Container:
 
     *Fixed*: ``id``, ``created`` (ns since the epoch), ``image`` (id), ``config``, ``directory``, ``driver``.
     *Persisted, guarded by* ``lock``: ``name``, ``host_config``, ``state``, ``mounts``, ``attachments`` (by network
-    name, in the order of joining), ``monitor``, ``restart_count``, ``stopped_by_user``.
+    name, in the order of joining), ``monitor``, ``restart_count``, ``stopped_by_user``, ``resolv_conf_hash`` (of what
+    we wrote into that file).
     *Guarded by* ``lock``: ``restart_timer`` (cancels the pending restart), ``attachers`` (who wait for the start),
     ``spared`` (being restarted: not to be removed at its end).
     *Guarded by an inner lock of their own*: the waiters; so ringing needs no one's patience.
@@ -64,6 +65,7 @@ class Container:
         self.monitor = RestartMonitor()
         self.restart_count = 0
         self.stopped_by_user = False
+        self.resolv_conf_hash = ""
         self.lock = threading.RLock()
         self.restart_timer: threading.Timer | None = None
         self.attachers: list[Attacher] = []
@@ -209,6 +211,7 @@ class Container:
             "RestartCount": self.restart_count,
             "Monitor": [self.monitor.restarts, self.monitor.backoff_seconds],
             "StoppedByUser": self.stopped_by_user,
+            "ResolvConfHash": self.resolv_conf_hash,
         }
 
     @classmethod
@@ -240,3 +243,4 @@ class Container:
         restarts, backoff_seconds = data["Monitor"]
         self.monitor = replace(self.monitor, restarts=restarts, backoff_seconds=backoff_seconds)
         self.stopped_by_user = data["StoppedByUser"]
+        self.resolv_conf_hash = data.get("ResolvConfHash", "")  # older daemons kept it in a file
