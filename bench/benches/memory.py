@@ -1,4 +1,7 @@
-"""Memory: what a daemon weighs with nothing to do, and what each container adds. Resident memory, from /proc."""
+"""Memory: what a daemon weighs with nothing to do, and what each container adds.
+
+Resident memory, from /proc, as `bench.processes` counts it: a page of a file that several helpers map counts once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from bench.contract import Bench
 from bench.daemons import Daemon
 from bench.goal import at_most
-from bench.processes import Weight
+from bench.processes import Weight, held_bytes
 from bench.sitting import Sitting
 from bench.unit import Unit
 
@@ -39,7 +42,7 @@ class Idle(Weighing):
             api = daemon.api()
             api.cycle()
             api.close()
-            return float(sum(helper.resident for helper in daemon.helpers() if self._counts(helper)))
+            return float(held_bytes(helper for helper in daemon.helpers() if self._counts(helper)))
 
     def _counts(self, helper: Weight) -> bool:
         return not self.word or self.word in helper.command.split()
@@ -71,7 +74,7 @@ class PerContainer(Weighing):
 
     def _weigh(self, daemon: Daemon) -> float:
         helpers = daemon.helpers()
-        return float(len(helpers) if self.processes else sum(helper.resident for helper in helpers))
+        return float(len(helpers) if self.processes else held_bytes(helpers))
 
 
 def benches() -> list[Bench]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
-
-import pytest
+import signal
+import subprocess
+from pathlib import Path
 
 from bench.anatomy.report import job_stages
 from bench.anatomy.stages import rows, stages_of
 from bench.anatomy.timed_kernel import Call, CallLog, TimedKernel
 from bench.bundle import config, seccomp
-from bench.processes import forget_peak, peak_bytes, resident_bytes
+from bench.processes import Weight, forget_peak, held_bytes, peak_bytes, resident_parts
 from mini_docker.linux.recording import RecordingKernel
 
 
@@ -117,11 +118,50 @@ def test_rules_for_other_machines_and_capabilities_are_left_out() -> None:
     assert [rule["names"] for rule in seccomp(profile, "x86_64")["syscalls"]] == [["read"], ["chroot"]]
 
 
-def test_resident_memory_is_read_from_its_line() -> None:
-    """In KiB there, in bytes here; a text without it is no process's."""
-    assert resident_bytes("5581-7ffe ---p 00000000 00:00 0 [rollup]\nRss:    1024 kB\nPss:  12 kB\n") == 1 << 20
-    with pytest.raises(ValueError, match="Rss"):
-        resident_bytes("")
+SMAPS = """\
+400000-402000 r-xp 00001000 fd:01 77 /usr/bin/an interpreter
+Size:                  8 kB
+Rss:                   8 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+402000-403000 rw-p 00003000 fd:01 77 /usr/bin/an interpreter
+Rss:                   4 kB
+Anonymous:             4 kB
+VmFlags: rd wr mr mw me
+900000-a00000 rw-p 00000000 00:00 0 [heap]
+Rss:                 100 kB
+Anonymous:           100 kB
+"""
+
+
+def test_resident_memory_is_divided_into_the_process_s_own_and_parts_of_files() -> None:
+    """A page of a file that was written to is the process's own."""
+    code, data = ("fd:01", "77", 0x1000, 0x3000), ("fd:01", "77", 0x3000, 0x4000)
+    assert resident_parts(SMAPS) == (104 << 10, {code: 8 << 10, data: 0})
+    assert resident_parts("") == (0, {})
+
+
+def test_processes_together_hold_a_shared_page_once() -> None:
+    """The same part of a file counts as large as whoever has most of it; others, and anonymous memory, each."""
+    part, other = ("fd:01", "77", 0, 8192), ("fd:02", "77", 0, 8192)
+    first, second = Weight(1, "a", 100, {part: 4096}), Weight(2, "b", 10, {part: 8192, other: 4096})
+    assert held_bytes([first]) == 100 + 4096
+    assert held_bytes([first, second]) == 110 + 8192 + 4096
+    assert held_bytes([]) == 0
+
+
+def test_one_process_alone_holds_its_resident_set() -> None:
+    """What is divided adds up to what the kernel tells in smaps_rollup."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            process.send_signal(signal.SIGSTOP)  # its memory holds still
+            os.waitpid(process.pid, os.WUNTRACED)
+            folder = Path("/proc") / str(process.pid)
+            rollup = (folder / "smaps_rollup").read_text().split()
+            anonymous, files = resident_parts((folder / "smaps").read_text())
+            assert anonymous + sum(files.values()) == int(rollup[rollup.index("Rss:") + 1]) * 1024
+        finally:
+            process.kill()
 
 
 def test_a_peak_is_remembered_until_it_is_forgotten() -> None:
