@@ -154,18 +154,20 @@ class State:
         Args:
             now: nanoseconds since the epoch.
         """
-        up = human_duration((now - self.started) / 1e9)
-        down = human_duration((now - self.finished) / 1e9)
         match self.status:
             case "running":
-                return f"Up {up}"
+                return f"Up {_duration(self.started, now)}"
             case "paused":
-                return f"Up {up} (Paused)"
+                return f"Up {_duration(self.started, now)} (Paused)"
             case "restarting":
-                return f"Restarting ({self.exit_code}) {down} ago"
+                return f"Restarting ({self.exit_code}) {_duration(self.finished, now)} ago"
             case "exited":
-                return f"Exited ({self.exit_code}) {down} ago"
+                return f"Exited ({self.exit_code}) {_duration(self.finished, now)} ago"
             case "removing":
                 return "Removal In Progress"
             case _:
                 return self.status.capitalize()
+
+
+def _duration(since: int, now: int) -> str:
+    return human_duration((now - since) / 1e9)

@@ -92,12 +92,13 @@ class Line:
 
     def __init__(self, container: Container, image: str) -> None:
         self._key = _key(container, image)
-        text = json.dumps(line(container, image, ""))
-        self._head, self._tail = text.split('"Status": ""', 1)
+        before, after = _before_status(container, image), _after_status(container)
+        self._head = json.dumps(before, separators=(",", ":"))[:-1] + ',"Status":"'
+        self._tail = '",' + json.dumps(after, separators=(",", ":"))[1:]
 
     def is_of(self, container: Container, image: str) -> bool:
-        """Whether it still is the container's line: every value it was made from is the same object."""
-        return all(mine is its for mine, its in zip(self._key, _key(container, image), strict=True))
+        """Whether it still is the container's line: every value it was made from is the same."""
+        return self._key == _key(container, image)  # tuples ask first whether it is the same object
 
     def encode(self, container: Container, now: int) -> str:
         """The JSON.
@@ -105,20 +106,15 @@ class Line:
         Args:
             now: nanoseconds since the epoch.
         """
-        return f'{self._head}"Status": {json.dumps(container.state.summary(now))}{self._tail}'
+        # A status is made of our own words and digits, none of which JSON escapes.
+        return f"{self._head}{container.state.summary(now)}{self._tail}"
 
 
 def _key(container: Container, image: str) -> tuple[object, ...]:
     return container.name, container.state, container.attachments, container.mounts, container.host_config, image
 
 
-def line(container: Container, image: str, status: str) -> dict[str, Any]:
-    """The one line.
-
-    Args:
-        image: what the image is called now.
-        status: the words of `State.summary`.
-    """
+def _before_status(container: Container, image: str) -> dict[str, Any]:
     return {
         "Id": container.id,
         "Names": [f"/{container.name}"],
@@ -129,8 +125,22 @@ def line(container: Container, image: str, status: str) -> dict[str, Any]:
         "Ports": ports_list(ports_of(container)),
         "Labels": dict(container.config.labels),
         "State": container.state.status,
-        "Status": status,
+    }
+
+
+def _after_status(container: Container) -> dict[str, Any]:
+    return {
         "HostConfig": {"NetworkMode": container.host_config.network_mode},
         "NetworkSettings": {"Networks": {name: place.to_api() for name, place in container.attachments.items()}},
         "Mounts": [mount.to_api() for mount in container.mounts if mount.type != "tmpfs"],
     }
+
+
+def line(container: Container, image: str, status: str) -> dict[str, Any]:
+    """The one line.
+
+    Args:
+        image: what the image is called now.
+        status: the words of `State.summary`.
+    """
+    return {**_before_status(container, image), "Status": status, **_after_status(container)}

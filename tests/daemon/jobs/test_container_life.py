@@ -391,3 +391,12 @@ def test_volume_labels_of_a_mount(house: FakeHouse) -> None:
     mount = {"Type": "volume", "Source": "data", "Target": "/d/", "VolumeOptions": {"Labels": {"a": "1"}}}
     house.create("true", host={"Mounts": [mount]})
     assert house.run("volume_inspect", "data")["Labels"] == {"a": "1"}
+
+
+def test_a_label_cannot_pose_as_the_status(house: FakeHouse) -> None:
+    """A list's line is kept in two halves around its status; what a user writes never moves the cut."""
+    labels = {"Status": "", "x": '"Status":"'}
+    container = house.create("true", Labels=labels)
+    for _ in range(2):
+        (line,) = house.run("containers", all="1")
+        assert (line["Id"], line["Labels"], line["Status"]) == (container, labels, "Created")

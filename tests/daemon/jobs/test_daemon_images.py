@@ -62,6 +62,22 @@ def test_images_lists_names_and_filters(house: FakeHouse) -> None:
         names({"color": ["red"]})
 
 
+def test_a_kept_line_follows_the_names(house: FakeHouse) -> None:
+    """Lines are kept between two lists; a name given or taken, or a list of a few names only, is seen at once."""
+    image = imported(house)
+
+    def names(**filters: list[str]) -> list[str]:
+        listed = house.run("images", filters=json.dumps(filters))
+        return next(entry["RepoTags"] for entry in listed if entry["Id"] == image)
+
+    assert names() == names() == ["tiny:latest"]
+    house.run("tag", "tiny", repo="other", tag="v1")
+    assert names() == ["other:v1", "tiny:latest"]
+    assert names(reference=["other"]) == ["other:v1"] and names() == ["other:v1", "tiny:latest"]
+    house.run("image_delete", "other:v1")
+    assert names() == ["tiny:latest"]
+
+
 def test_pictures_show_who_stems_from_whom(house: FakeHouse) -> None:
     """A committed image hangs below the one its container was of: as lines, and as an arrow for Graphviz."""
     parent = imported(house).removeprefix("sha256:")[:12]
