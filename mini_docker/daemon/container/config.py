@@ -88,6 +88,8 @@ class ContainerConfig:
             _check_word(word)
         if config.working_dir and not config.working_dir.startswith("/"):
             raise Invalid(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+        if not config.exposed_ports:
+            return config
         ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in config.exposed_ports}
         return replace(config, exposed_ports=ports)
 

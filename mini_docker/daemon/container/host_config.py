@@ -293,9 +293,8 @@ def _check_limits(host: HostConfig) -> None:
         raise Invalid(f"Invalid value: {host.memory_swappiness}, valid memory swappiness range is 0-100")
     if host.nano_cpus and (host.cpu_period or host.cpu_quota):
         raise Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
-    cpus = os.cpu_count() or 1
-    if host.nano_cpus < 0 or host.nano_cpus > cpus * 10**9:
-        raise Invalid(f"range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
+    if host.nano_cpus:
+        _check_cpus(host.nano_cpus)
     if host.cpu_shares < 0:
         raise Invalid(f"invalid CPU shares ({host.cpu_shares}): value must be a positive integer")
     if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
@@ -314,6 +313,12 @@ def _check_limits(host: HostConfig) -> None:
         if ulimit.hard != -1 and (ulimit.soft == -1 or ulimit.soft > ulimit.hard):
             raise Invalid(f"ulimit {ulimit.name}: soft limit must be less than or equal to hard limit")
     host.restart_policy.check()
+
+
+def _check_cpus(nano_cpus: int) -> None:
+    cpus = os.cpu_count() or 1  # reads a file of the kernel's
+    if not 0 < nano_cpus <= cpus * 10**9:
+        raise Invalid(f"range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
 
 
 def _check_ports(host: HostConfig) -> None:

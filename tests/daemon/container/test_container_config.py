@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, fill_env
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.mounts import plan_mounts
@@ -137,6 +139,41 @@ def test_host_config_defaults_are_dockers() -> None:
     assert HostConfig.from_json(form).to_json() == form
     assert HostConfig().with_defaults(cgroup_version=2).cgroupns_mode == "private"
     assert HostConfig(privileged=True).to_json()["MaskedPaths"] == []
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sheet:
+    words: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
+    count: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Folder:
+    sheets: tuple[Sheet, ...] = ()
+
+
+@given(
+    st.lists(st.builds(Sheet, st.lists(st.text()).map(tuple), st.lists(st.floats(allow_nan=False)).map(tuple))).map(
+        tuple
+    )
+)
+def test_encoding_and_decoding_are_inverse(sheets: tuple[Sheet, ...]) -> None:
+    """What is encoded is decoded to the same value, a dataclass of one field included."""
+    folder = Folder(sheets)
+    assert api_json.decode(Folder, api_json.encode(folder)) == folder
+
+
+def test_numbers_are_jsons_not_pythons() -> None:
+    """1.0 is a whole number and 1 a number, also in a list, whose odd item an error names; true is neither."""
+    sheet = api_json.decode(Sheet, {"Count": 2.0, "Numbers": [1, 0.5]})
+    assert sheet == Sheet(numbers=(1.0, 0.5), count=2) and type(sheet.numbers[0]) is float
+    for data, words in (
+        ({"Count": True}, "S.Count: expected a whole number, got a boolean"),
+        ({"Words": ["a", 1]}, r"S.Words\[1\]: expected a string, got a number"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            api_json.decode(Sheet, data, "S")
 
 
 JSON = st.recursive(
