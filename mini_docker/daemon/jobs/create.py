@@ -108,6 +108,7 @@ class Create:
         if config.network_disabled:
             host = replace(host, network_mode=NONE)
         self._check(host, config)
+        warnings = [*ungranted_warnings(config, host), *self._limit_warnings(host)]
         attachments = _attachments(order, host)
         with ExitStack() as undo:
             id = _new_id()
@@ -128,10 +129,14 @@ class Create:
             self._register_links(container)
             log_event(job, container, "create")
             undo.pop_all()
-        answer(job, {"Id": id, "Warnings": [*ungranted_warnings(config, host), *self._limit_warnings(host)]})
+        answer(job, {"Id": id, "Warnings": warnings})
 
     def _limit_warnings(self, host: HostConfig) -> tuple[str, ...]:
-        """A sentence for each limit that this kernel cannot keep, and that the container will run without."""
+        """A sentence for each limit that this kernel cannot keep, and that the container will run without.
+
+        Raises:
+            Invalid: a limit names a device that is none, or a device rule cannot be read.
+        """
         world = Surroundings(device_numbers=block_device_numbers(host))
         return drop_unsupported(resources_of(host, world), self._features)[1]
 
@@ -159,7 +164,6 @@ class Create:
             raise Invalid("conflicting options: hostname and the network mode")
         if not host.privileged:
             wished_devices(host)
-        block_device_numbers(host)
 
     def _take_name(self, wished: str, id: str, undo: ExitStack) -> str:
         name = wished or random_name(self._containers.has_name)

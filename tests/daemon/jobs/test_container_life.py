@@ -400,3 +400,14 @@ def test_a_label_cannot_pose_as_the_status(house: FakeHouse) -> None:
     for _ in range(2):
         (line,) = house.run("containers", all="1")
         assert (line["Id"], line["Labels"], line["Status"]) == (container, labels, "Created")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [{"DeviceCgroupRules": ["nonsense"]}, {"BlkioDeviceReadBps": [{"Path": "/dev/no-such-device", "Rate": 1}]}],
+)
+def test_a_limit_that_cannot_be_leaves_no_container(house: FakeHouse, host: dict[str, Any]) -> None:
+    """Who is told that nothing was made finds nothing made."""
+    with pytest.raises(Invalid):
+        house.create("true", host=host)
+    assert house.run("containers", all="1") == []
