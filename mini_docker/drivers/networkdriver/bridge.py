@@ -220,15 +220,18 @@ class BridgeDriver:
     def publish(self, endpoint: str, bindings: Sequence[PortBinding]) -> tuple[PublishedPort, ...]:
         with self._lock:
             found = self._endpoint(endpoint)
-            config = found.network.config
+            config, joined = found.network.config, found.joined
         if config.internal or not bindings:
             return ()  # as Docker: an internal network has no way in either
+        if joined is None:
+            raise Conflict(f"endpoint {endpoint} has not joined: its ports lead nowhere")
         context = f"driver failed programming external connectivity on endpoint {endpoint}: "
         self._rules.post()
         try:
             default = config.default_binding or self._options.default_address
             assert found.lease.address is not None
-            published = self._ports.map(endpoint, bindings, default, found.lease.address.ip)
+            address = found.lease.address.ip
+            published = self._ports.map(endpoint, bindings, default, address, joined.host_interface)
         except PortTaken as error:
             raise error.told(context=context) from None
         except (Conflict, Invalid) as error:
@@ -401,7 +404,8 @@ class BridgeDriver:
                 log.warning("endpoint %s lost its address %s: %s", lease.endpoint, lease.address.ip, error)
                 return
             self._endpoints[lease.endpoint] = _Endpoint(lease, network, state.published, state.joined)
-        self._ports.restore(lease.endpoint, state.published, lease.address.ip)
+        cable = state.joined.host_interface if state.joined else ""
+        self._ports.restore(lease.endpoint, state.published, lease.address.ip, cable)
         self._rules.add(*bridge_plan.forwards(lease, state.published, network.config.bridge))
 
     def _keep_order(self) -> None:

@@ -239,7 +239,7 @@ class NetworkDriver(Protocol):
         """Make ports reachable, all or none.
 
         Raises:
-            PortTaken: a host port is in use. Conflict: none of a range is free.
+            PortTaken: a host port is in use. Conflict: none of a range is free; the endpoint has not joined.
         """
 
     def unpublish(self, endpoint: str) -> None:

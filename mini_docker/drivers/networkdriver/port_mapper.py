@@ -51,13 +51,19 @@ class PortMapper:
         self._holder = PortHolder()
 
     def map(
-        self, endpoint: str, bindings: Sequence[PortBinding], default_address: Address | None, container: Address
+        self,
+        endpoint: str,
+        bindings: Sequence[PortBinding],
+        default_address: Address | None,
+        container: Address,
+        cable: str,
     ) -> tuple[PublishedPort, ...]:
         """Grant all the wishes, or none.
 
         Args:
             default_address: where a port is bound when the wish names no address; None for all of the host's.
             container: where the endpoint is.
+            cable: the network interface that leads there.
 
         Raises:
             PortTaken: a port is in use, by us or another program.
@@ -72,7 +78,7 @@ class PortMapper:
                     address = binding.host_address or default_address or ALL_ADDRESSES
                     port = self._grant(endpoint, binding, address)
                     granted.append(PublishedPort(binding.container_port, binding.protocol, address, port.port))
-                    self._serve(granted[-1], container)
+                    self._serve(granted[-1], container, cable)
             except Exception:
                 self._unmap(granted)
                 raise
@@ -88,7 +94,7 @@ class PortMapper:
         if self._proxies is not None:
             self._proxies.collect([port for port in keep if self._needs_proxy(port)])
 
-    def restore(self, endpoint: str, ports: Sequence[PublishedPort], container: Address) -> None:
+    def restore(self, endpoint: str, ports: Sequence[PublishedPort], container: Address, cable: str) -> None:
         """Know again what was granted before a restart. The rules work on, so what cannot be held is only told."""
         with self._lock:
             for port in ports:
@@ -97,7 +103,7 @@ class PortMapper:
                         self._allocator.allocate(_host_port(port), endpoint)  # the proxy holds it
                     else:
                         self._take(_host_port(port), endpoint)
-                        self._serve(port, container)
+                        self._serve(port, container, cable)
                 except (PortTaken, Invalid, Unavailable) as error:
                     log.warning("published port of endpoint %s: %s", endpoint, error)
 
@@ -135,9 +141,9 @@ class PortMapper:
             self._allocator.release(port)
             raise
 
-    def _serve(self, port: PublishedPort, container: Address) -> None:
+    def _serve(self, port: PublishedPort, container: Address, cable: str) -> None:
         if self._proxies is not None and self._needs_proxy(port):
-            self._proxies.start(port, self._holder.hand_over(_host_port(port)), container)
+            self._proxies.start(port, self._holder.hand_over(_host_port(port)), container, cable)
 
     def _give_back(self, port: HostPort) -> None:
         self._holder.let_go(port)

@@ -44,12 +44,13 @@ class UserlandProxies:
         self._lock = threading.Lock()
         self._children: dict[Path, subprocess.Popen[bytes]] = {}
 
-    def start(self, port: PublishedPort, held: socket.socket, address: Address) -> None:
+    def start(self, port: PublishedPort, held: socket.socket, address: Address, cable: str) -> None:
         """Start a proxy from the host's port to the same port's container.
 
         Args:
             held: a socket bound to the host's port; the proxy's from now on.
             address: the container's.
+            cable: the network interface that leads there; the proxy ends with it, whether we live or not.
 
         Raises:
             Unavailable: it cannot be started.
@@ -68,11 +69,12 @@ class UserlandProxies:
                 elif held.family == socket.AF_INET:
                     # Here already: of datagrams that came before, it would not be known to which address.
                     held.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-                words = (str(door.fileno()), str(held.fileno()), port.protocol, str(address), str(port.container_port))
+                sockets = (door.fileno(), held.fileno())
+                words = (*map(str, sockets), port.protocol, str(address), str(port.container_port), cable)
                 with self._folder.with_suffix(".log").open("ab") as output:
                     child = subprocess.Popen(
                         launcher.command("proxy", *words), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                        pass_fds=(door.fileno(), held.fileno()), start_new_session=True, cwd="/",
+                        pass_fds=sockets, start_new_session=True, cwd="/",
                         env=launcher.environment(),
                     )  # fmt: skip
         except OSError as error:

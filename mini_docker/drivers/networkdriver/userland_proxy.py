@@ -4,15 +4,17 @@ He takes every connection and every datagram that comes to the host's port, carr
 and carries the answers back. A process of its own, one a port: containers keep their ports when the daemon
 ends, and one busy port delays no other. It was born with two sockets, bound by whoever started it
 (userland_proxies.py): the port, and a door at which it tells who asks its process id. It ends when it is
-killed; it has nothing to tidy.
+killed, or by itself when its container's cable is gone, for the daemon that would kill it may be dead by
+then. It has nothing to tidy.
 
-It knows a port and a target, nothing of containers, networks or the daemon.
+It knows a port, a target and the name of a cable, nothing of containers, networks or the daemon.
 
 Source: Docker's ``docker-proxy``, before that classic Docker's ``daemon/networkdriver/portmapper``.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
@@ -34,6 +36,7 @@ MOST_CONVERSATIONS = 1000
 STACK_BYTES = 256 << 10
 """Of a thread; each connection has two."""
 IP_PKTINFO = 8  # linux/in.h
+RTMGRP_LINK = 1  # linux/rtnetlink.h: tells of every network interface that comes, changes or goes
 
 _PACKET_INFO = struct.Struct("=i4s4s")  # struct in_pktinfo, ip(7): interface, our own address, the header's
 
@@ -43,14 +46,47 @@ def main(args: list[str]) -> int:
 
     Args:
         args: the numbers of two descriptors, the door's and the port's; tcp or udp; the container's address
-            and port.
+            and port; the host's end of the cable that leads there.
     """
     door, port = (socket.socket(fileno=int(number)) for number in args[:2])
-    protocol, address, number = args[2:]
+    protocol, address, number, cable = args[2:]
     target = address, int(number)
     threading.stack_size(STACK_BYTES)
     relay = StreamRelay(port, target) if protocol == "tcp" else DatagramRelay(port, target)
-    threading.Thread(target=relay.run, daemon=True).start()
+    for task, words in ((relay.run, ()), (keep_door, (door,))):
+        threading.Thread(target=task, args=words, daemon=True).start()
+    wait_until_gone(cable)
+    return 0
+
+
+def wait_until_gone(cable: str) -> None:
+    """Return when there is no network interface of this name (any more).
+
+    A container's end of the cable lies in its network namespace. The kernel ends a namespace with the last process
+    in it, and the cable with either end: no process id is needed to hear of a container's end, and the port is
+    served as long as another container shares its network. Source: rtnetlink(7), network_namespaces(7).
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as changes:
+        changes.bind((0, RTMGRP_LINK))  # before the first look: no end can fall between look and listening
+        while _exists(cable):
+            try:
+                changes.recv(1)  # whatever it is, the next look tells what matters
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # some were lost: look all the same
+                    raise
+
+
+def _exists(interface: str) -> bool:
+    try:
+        return socket.if_nametoindex(interface) > 0
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return False
+
+
+def keep_door(door: socket.socket) -> None:
+    """Tell everyone who comes this process's id. For ever."""
     while True:
         caller, _ = door.accept()
         with caller:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -108,3 +110,44 @@ def test_proxies_outlive_the_driver_and_are_known_again(tmp_path: Path) -> None:
             host.container("other").publish(BINDINGS[0])
         host.driver.release("web")
         assert proxies(host) == []
+
+
+def test_a_proxy_whose_daemon_was_killed_ends_with_its_container(tmp_path: Path) -> None:
+    """Nobody is left to end it: it hears from the kernel that its cable went, with the container's namespace.
+
+    The neighbour's proxy hears of the same end, and of other changes, and stays.
+    """
+    with host_with_bridge("none", proxies=tmp_path / "proxies", iptables=False) as host:
+        web, peer = host.container("web"), host.container("peer")
+        web.publish(*BINDINGS)
+        peer.publish(PortBinding(80, host_ports=(18086, 18086)))
+        pids = {door.name: pid_behind(door) for door in (tmp_path / "proxies").glob("*")}
+        host.kill_driver()
+        host.containers.remove(web)
+        web.namespace.close()
+        for port, protocol, _ in PORTS:
+            assert ends(pids[f"{protocol}-0.0.0.0-{port}"])
+        with peer.namespace.serve("peer", 80) as server:
+            host.namespace.run("ip", "link", "add", "other", "type", "bridge")
+            host.namespace.run("ip", "link", "delete", "other")
+            assert ask("127.0.0.1", 18086).startswith("peer")
+            server.shutdown(socket.SHUT_RDWR)  # its thread lets go: a socket keeps its namespace
+        peer.namespace.close()
+        host.containers.remove(peer)
+        assert ends(pids["tcp-0.0.0.0-18086"])
+
+
+def pid_behind(door: Path) -> int:
+    """The process id that a proxy tells at its door."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(door))
+        return int(caller.recv(20))
+
+
+def ends(pid: int, seconds: float = 10.0) -> bool:
+    """Whether the process ends by itself in time; it is not reaped."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        return bool(select.select([pidfd], [], [], seconds)[0])
+    finally:
+        os.close(pidfd)

@@ -139,6 +139,7 @@ def test_ports_that_the_firewall_refuses_are_given_back() -> None:
     world = World()
     world.driver.create_network(NetworkConfig(NETWORK, "n"))
     world.driver.lease(NETWORK, "e1")
+    world.driver.join("e1", SANDBOX)
     world.firewall.refuse = {"PortForward"}
     wish = PortBinding(80, host_address=ip_address("127.0.0.1"))
     with pytest.raises(FirewallError):

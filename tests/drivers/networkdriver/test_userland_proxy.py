@@ -29,7 +29,7 @@ def proxy_to(folder: Path, protocol: str, container_port: int, address: str = "1
     held.bind((address, 0))
     port = PublishedPort(container_port, protocol, ip_address(address), held.getsockname()[1])
     proxies = UserlandProxies(folder)
-    proxies.start(port, held, CONTAINER)
+    proxies.start(port, held, CONTAINER, "lo")
     try:
         yield port
     finally:
@@ -156,6 +156,6 @@ def test_a_proxy_that_was_killed_is_known_to_be_gone(tmp_path: Path, backwards: 
         held = socket.socket()
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((str(HERE), port.host_port))
-        later.start(port, held, CONTAINER)
+        later.start(port, held, CONTAINER, "lo")
         assert ask_stream(port, b"new") == b"wen"
         later.end(port)
