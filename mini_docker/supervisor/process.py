@@ -222,6 +222,9 @@ class HeldProcess:
             pass
         self._move("died")
         self._deadline.cancel()
+        if self.namespace >= 0:
+            os.close(self.namespace)  # or it would outlive its processes, and its cable and proxies with it
+            self.namespace = -1
         if self._released:
             self.close()
             return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -140,3 +142,26 @@ def test_the_supervisors_death_is_reported(house: House) -> None:
     wait_for(lambda: not house.inspect("orphan")["State"]["Running"])
     assert not lives(pid)
     assert house.ours("run", "--rm", "busybox", "echo", "on we go").out == "on we go\n"
+
+
+def test_a_userland_proxy_outlives_its_daemon_but_not_its_container(house: House) -> None:
+    """Without rules a port is served by a process: it works on without a daemon, and nobody need come to end it."""
+    house.stop()
+    house.start("--iptables=false")
+    page = "mkdir -p /tmp/w; echo page > /tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w"
+    house.ours("run", "-d", "--name", "cc", "-p", "127.0.0.1:18090:80", "busybox", "sh", "-c", page)
+    (door,) = (house.folder / "run/proxies").glob("*")
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(door))
+        proxy = os.pidfd_open(int(caller.recv(20)))
+    try:
+        gone = select.poll()
+        gone.register(proxy, select.POLLIN)
+        container = house.inspect("cc")["State"]["Pid"]
+        house.kill()
+        assert house.fetch("http://127.0.0.1:18090/") == "page\n"
+        os.kill(container, signal.SIGKILL)
+        assert gone.poll(15_000), "the proxy outlived its container"
+    finally:
+        os.close(proxy)
+    house.start()
