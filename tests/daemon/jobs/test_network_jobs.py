@@ -30,7 +30,7 @@ from mini_docker.daemon.settings import DaemonSettings
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
-from mini_docker.drivers.networkdriver.contract import Address, PortTaken
+from mini_docker.drivers.networkdriver.contract import Address, PortTaken, SandboxSockets
 from mini_docker.drivers.networkdriver.dns_message import Names
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.none import NoneDriver
@@ -42,6 +42,8 @@ from mini_docker.linux.netlink import NetlinkError
 from mini_docker.linux.netlink_requests import AddRoute, CreateVeth, DeleteLink
 from mini_docker.linux.recording import RecordingKernel
 from mini_docker.linux.recording_netlink import RecordingNetlink
+
+SANDBOX = SandboxSockets(namespace=50, netlink=51)
 
 
 class Sandboxes:
@@ -147,6 +149,7 @@ def test_ports_are_allocated(house: House) -> None:
     """All wishes are granted; what was granted is in the endpoint that is written, and in the firewall."""
     house.bridge.restore([])
     house.run("allocate_interface", "e1", house.default)
+    house.bridge.join("e1", SANDBOX)
     wish = {"ContainerPort": 80, "Protocol": "tcp", "HostIp": "127.0.0.1", "HostPorts": [0, 0]}
     told = house.run("allocate_port", "e1", house.default, bindings=json.dumps([wish, wish]))
     granted = [(port, protocol, address) for port, protocol, address, _host_port in told["Published"]]
@@ -164,6 +167,7 @@ def test_a_taken_port_names_the_container_that_has_it(house: House) -> None:
     wish = {"ContainerPort": 80, "Protocol": "tcp", "HostIp": "127.0.0.1", "HostPorts": [18077, 18077]}
     house.run("allocate_port", place.endpoint_id, house.default, bindings=json.dumps([wish]))
     house.run("allocate_interface", "e2", house.default)
+    house.bridge.join("e2", SANDBOX)
     with pytest.raises(PortTaken, match=r"port is already allocated \(by container web\)"):
         house.run("allocate_port", "e2", house.default, bindings=json.dumps([wish]))
     house.run("release_interface", place.endpoint_id, house.default)
