@@ -13,7 +13,7 @@ from typing import Any
 from mini_docker.runc.template import example_config
 
 SECONDS = 30.0
-ENTRY = """#!{python} -ISOO
+ENTRY = """#!{python} -IS
 import sys
 sys.path.append({package!r})
 from mini_docker.runc.main import entry

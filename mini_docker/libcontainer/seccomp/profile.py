@@ -10,13 +10,12 @@ Source: Docker's ``profiles/seccomp``; OCI runtime specification 1.2, config-lin
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, TypeVar
 
 from mini_docker.errors import Invalid
+from mini_docker.libcontainer.seccomp.data_file import data_file
 
 
 class Action(enum.Enum):
@@ -150,8 +149,7 @@ class Profile:
 
 def default_profile() -> dict[str, Any]:
     """Docker's default profile in Docker's JSON form: deny with EPERM all but what is listed."""
-    text = resources.files(__package__).joinpath("default_profile.json").read_text("ascii")
-    profile: dict[str, Any] = json.loads(text)
+    profile: dict[str, Any] = data_file("default_profile.json")
     return profile
 
 

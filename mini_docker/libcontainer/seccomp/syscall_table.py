@@ -9,18 +9,15 @@ Source: the kernel's ``arch/*/entry/syscalls/*.tbl`` and ``include/uapi/asm-gene
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
-from importlib import resources
 
 from mini_docker.errors import Unsupported
+from mini_docker.libcontainer.seccomp.data_file import data_file
 
 
 @functools.cache
 def _tables() -> Mapping[str, Mapping[str, int]]:
-    tables: Mapping[str, Mapping[str, int]] = json.loads(
-        resources.files(__package__).joinpath("syscalls.json").read_text("ascii")
-    )
+    tables: Mapping[str, Mapping[str, int]] = data_file("syscalls.json")
     return tables
 
 
