@@ -92,16 +92,14 @@ class Exit:
             self._ended(job, container, request)
             _try(self._connections.release, job, container)
             backoff = self._decide(container, request)
-            removes = container.host_config.auto_remove and backoff is None and not container.spared
-            if not removes:  # else a crash from here on is as one before: what is found ended is removed
-                # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
-                self._containers.save(container)
+            # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
+            self._containers.save(container)
             _try(self._exec_driver.delete, container.id)
             if request.root_is_open:
                 _try(self._layers.close, container.id)
             if backoff is not None:
                 self._restart_later(job.engine, container, backoff)
-        if removes:
+        if container.host_config.auto_remove and not container.state.restarting and not container.spared:
             self._remove(job, container)
         container.ring_exit()
 
