@@ -20,12 +20,12 @@ PROC = Path("/proc")
 
 
 FilePart = tuple[str, str, int, int]
-"""A mapped part of a file: its device, its inode, the offset where it begins and the one where it has ended."""
+"""A mapped part of a file: its device, its inode, its first offset and the one after its last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One process: its number, its command line and its resident memory in bytes.
+    """One process: its number, its command line, and what it has in memory, in bytes.
 
     Attributes:
         anonymous: what is the process's alone: heap, stacks, pages of files that it has written to.

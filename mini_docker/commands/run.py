@@ -123,7 +123,16 @@ def start(client: Client, path: str, narrate: bool) -> None:
     for line in client.open("POST", f"{path}/start", {"narrate": True}).json_lines():
         if "error" in line:
             raise CommandFailed(f"{PROGRAM}: {line['error']}", line["errorDetail"].get("code") or NOT_RUN)
-        sys.stderr.write(line["stream"])
+        _narrate(line["stream"])
+
+
+def _narrate(text: str) -> None:
+    """Tell it; a listener who has heard enough is no reason to lose the command's output and exit code."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for the rest of this process's life
 
 
 def exit_code(wait: Response) -> int:

@@ -106,7 +106,7 @@ class Daemon:
     """Manages all containers of one root folder.
 
     *Fixed*: its collaborators, the engine, the handlers that it must reach itself.
-    *Guarded by being set once*: whether what outlived an earlier daemon is known again.
+    *Guarded by being set once*: whether what outlived an earlier daemon is known again, and in our charge.
 
     Life: make it, `install`, `restore`, …, `shutdown` (before the engine's own).
     """
@@ -127,6 +127,7 @@ class Daemon:
         )  # fmt: skip
         self._exit = Exit(with_.containers, with_.layers, with_.exec_driver, self._connections)
         self._restored = threading.Event()
+        self._in_charge = False
         self._exits = ThreadPoolExecutor(EXIT_WORKERS, "exit")
         with_.exec_driver.on_exit(self._on_exit)
         with_.exec_driver.on_oom(self._on_oom)
@@ -294,11 +295,14 @@ class Daemon:
         try:
             for job in restoration.restore():
                 self._exits.submit(self._run, job)
+            self._in_charge = True
         finally:
             self._restored.set()  # those who see to ends wait for it, and `shutdown` for them
 
     def shutdown(self) -> None:
         """Close the house: stop the containers side by side, each in its own time, unless they are to outlive us.
+
+        Who never came into the charge of them, since the restoration failed, leaves them alone.
 
         Called before the engine's own shutdown, for what it does is jobs.
         """
@@ -307,7 +311,7 @@ class Daemon:
         for container in self._with.containers.all():
             with container.lock:
                 container.cancel_restart()
-        if not self._with.settings.live_restore:
+        if self._in_charge and not self._with.settings.live_restore:
             self._stop_all()
         self._exits.shutdown(wait=True)
         self._with.exec_driver.close()

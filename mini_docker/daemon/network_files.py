@@ -1,8 +1,8 @@
 """The files by which a container's programs find names: /etc/hostname, /etc/hosts, /etc/resolv.conf.
 
 They lie in the container's folder and are mounted over the image's. At each start they are written anew; while it
-runs they are corrected in place, for a mount shows the file that was there, not another of its name. What
-the container's own programs wrote into them stays: in hosts other lines, in resolv.conf everything.
+runs they are corrected, and what the container's own programs wrote into them stays: in hosts other lines, in
+resolv.conf everything. Both is done in place: a mount shows the file that was there, not another of its name.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import replace
 from mini_docker.daemon.container import state as states
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.restart import starts_with_daemon
+from mini_docker.daemon.container.spec import cgroup_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.exit import ExitRequest
@@ -101,8 +102,10 @@ class Restoration:
             if found.exited is not None:
                 yield ExitRequest.job(self._engine, found.exited)
         else:
+            # The last daemon died in the middle of its start, or nothing is held for it.
             if found is not None:
-                self._end(found)  # the last daemon died in the middle of its start
+                self._end(found)
+            self._exec_driver.clear(container.id, cgroup_of(container.id, container.host_config))
             if container.state.running:
                 for exited in self.lost([container.id]):
                     job = ExitRequest.job(self._engine, exited)
@@ -117,7 +120,7 @@ class Restoration:
         if state.restarting:
             container.move("give_up")
         container.release_attachments()
-        self._containers.save(container)
+        self._save(container)
         if state.status == states.CREATED:
             return
         if container.host_config.auto_remove:
@@ -136,7 +139,14 @@ class Restoration:
             if found.paused != container.state.paused:
                 container.move("pause" if found.paused else "unpause")
             container.state = replace(container.state, pid=found.pid)
-        self._containers.save(container)
+        self._save(container)
+
+    def _save(self, container: Container) -> None:
+        """A full disk is no reason to be no daemon for what runs; the next round finds out the same."""
+        try:
+            self._containers.save(container)
+        except OSError as error:
+            log.warning("the state of container %s is not stored: %s", container.name, error)
 
     def _end(self, found: Found) -> None:
         """End what should not be there, and give its root back."""

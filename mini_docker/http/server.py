@@ -82,6 +82,7 @@ class _Crew:
                 if self._dismissed or len(self._idle) >= _MAX_IDLE:
                     return
                 self._idle.append((threading.current_thread(), work))
+            del connection  # it is over: nobody keeps it while waiting for the next
             connection = work.get()
 
 

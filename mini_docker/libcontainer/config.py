@@ -264,7 +264,7 @@ def from_json(cls: type[T], data: Any) -> T:
         raise Invalid(f"{cls.__name__}{misfit.way}: {misfit}") from None
 
 
-class _Misfit(Exception):
+class _Misfit(ValueError):
     """Data that does not fit. The way to it, ``.mounts[2].type``, is put together on the way out: only errors pay."""
 
     way = ""

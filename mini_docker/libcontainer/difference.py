@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,7 @@ def changed(model: T, data: Any) -> T:
     """The value that differs from *model* by *data*: the inverse of `difference`, for objects.
 
     Raises:
-        ValueError, TypeError, KeyError: *data* is nothing that `difference` gives.
+        ValueError, TypeError, LookupError: *data* is nothing that `difference` gives.
     """
     cls: Any = type(model)
     return typing.cast(T, _changer(cls)(model, data))
@@ -54,6 +55,9 @@ _Changer = Callable[[Any, Any], Any]
 def _changer(kind: Any) -> _Changer:
     """What makes a value of this type from a model and a difference; made once a type."""
     whole = decoder(kind)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):  # only ever "T | None"
+        some = _changer(typing.get_args(kind)[0])
+        return lambda model, data: whole(data) if model is None or data is None else some(model, data)
     if dataclasses.is_dataclass(kind):
         return _object_changer(kind)
     if typing.get_origin(kind) is tuple:

@@ -94,14 +94,14 @@ def _wait_for_name(kernel: Kernel, model: Birth, join: Join, dialogue: socket.so
         kernel.unshare(c.CLONE_NEWNET)
     stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec))
     kept = privileges.bounding_set(model.spec.process)
-    unbounded = privileges.shrink_bounding_set(kernel, kept, model.terms.last_capability)
+    dropped = privileges.shrink_bounding_set(kernel, kept, model.terms.last_capability)
     unnamed.rehearse(model)
     _show_sandbox(model.spec, dialogue)
     name, descriptors = hear(dialogue)
     if name is None:
         os._exit(0)  # it was not needed
     assert isinstance(name, Named)
-    birth, stdio = unnamed.read(name, descriptors, model, join, unbounded)
+    birth, stdio = unnamed.read(name, descriptors, model, join, dropped)
     _move_in(kernel, birth.terms)
     maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(birth.spec), birth.stage, stock)
     _complete_namespaces(kernel, birth, maker)
@@ -206,7 +206,7 @@ def _become(
 
     kernel.close_range(3 + terms.preserved, close_on_exec=True)
     os.umask(process.umask)
-    privileges.drop(kernel, plan, terms.last_capability, terms.unbounded)
+    privileges.drop(kernel, plan, terms.last_capability, terms.dropped)
     _enter(process.cwd)
     if birth is not None and birth.spec.init:
         reap_for_child(kernel, dialogue, terms.outlives_parent)

@@ -84,7 +84,7 @@ class Parent:
         """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
 
         Args:
-            model: whom the next container is probably like (see `unnamed.expectable`); its descriptors are not used.
+            model: whom the next container is probably like (see `unnamed.expectable`); without a root.
             join: `CgroupManager.join`, for when it knows whose cgroups are its own.
         """
 

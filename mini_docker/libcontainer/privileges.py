@@ -112,7 +112,7 @@ def cut_to_attainable(plan: PrivilegePlan, may_raise: bool) -> tuple[PrivilegePl
 
 
 def shrink_bounding_set(kernel: Kernel, kept: frozenset[int], last_capability: int) -> frozenset[int]:
-    """Leave in this process's bounding set what is *kept* at most; returns the numbers of the others.
+    """Drop from this process's bounding set all that is not *kept*; returns the numbers of what is dropped.
 
     Nothing is lost yet: the bounding set limits what can be had by the next exec (capabilities(7)).
     """
@@ -122,17 +122,17 @@ def shrink_bounding_set(kernel: Kernel, kept: frozenset[int], last_capability: i
     return dropped
 
 
-def drop(kernel: Kernel, plan: PrivilegePlan, last_capability: int, unbounded: frozenset[int] = frozenset()) -> None:
+def drop(kernel: Kernel, plan: PrivilegePlan, last_capability: int, dropped: frozenset[int] = frozenset()) -> None:
     """Carry the plan out, in this process, for good.
 
     Args:
-        unbounded: what `shrink_bounding_set` has dropped before.
+        dropped: what `shrink_bounding_set` has dropped before.
     """
     for limit in plan.rlimits:
         resource.setrlimit(RLIMITS[limit.kind], (_amount(limit.soft), _amount(limit.hard)))
     if plan.seccomp and not plan.no_new_privileges:
         kernel.seccomp(plan.seccomp)
-    shrink_bounding_set(kernel, plan.bounding | unbounded, last_capability)
+    shrink_bounding_set(kernel, plan.bounding | dropped, last_capability)  # what is dropped need not be again
     identity = plan.identity
     kernel.setgroups(identity.groups)
     kernel.setresgid(identity.gid)

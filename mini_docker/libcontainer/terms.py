@@ -27,7 +27,7 @@ class Terms:
         preserved: how many descriptors from 3 on the command inherits.
         outlives_parent: the command lives on when its parent ends; else it is killed then, since nobody would reap it.
         narration: descriptor that takes narrated sentences, or -1.
-        unbounded: numbers of capabilities that the newborn's bounding set lacks already.
+        dropped: numbers of capabilities that the newborn's bounding set lacks already.
     """
 
     seccomp: bytes
@@ -37,7 +37,7 @@ class Terms:
     preserved: int = 0
     outlives_parent: bool = False
     narration: int = -1
-    unbounded: frozenset[int] = frozenset()
+    dropped: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,16 @@ from mini_docker.libcontainer.terms import Birth, Join, Stdio, Terms
 def expectable(birth: Birth, model: Birth) -> bool:
     """Whether *birth* can be that of an init that was born after *model*.
 
-    It can if both are born with the same namespaces, into nobody else's pid namespace, without a user namespace,
-    if nobody listens to how it is born, and if it may do no more than the model: what a bounding set has lost is gone.
+    It can if both are born with the same namespaces and join nobody else's, without a user namespace, if nobody listens
+    to how it is born, and if it may do no more than the model: what a bounding set has lost is gone.
+
+    Who joins another's namespaces is not there yet when it waits: a sysfs or mqueue made ahead would show the host's.
     """
     plan = namespaces.plan(birth.spec)
     return (
         plan.clone_flags == namespaces.plan(model.spec).clone_flags
         and not plan.parent_joins
+        and not plan.init_joins
         and not birth.spec.has_own("user")
         and birth.terms.narration < 0
         and birth.gate < 0
@@ -55,18 +58,18 @@ def write(birth: Birth, model: Birth, stdio: Stdio | None) -> tuple[Named, tuple
 
 
 def read(
-    name: Named, descriptors: list[int], model: Birth, join: Join, unbounded: frozenset[int] = frozenset()
+    name: Named, descriptors: list[int], model: Birth, join: Join, dropped: frozenset[int] = frozenset()
 ) -> tuple[Birth, Stdio | None]:
     """The inverse of `write`.
 
     Args:
         join: moves the one who reads into the cgroups.
-        unbounded: what the bounding set of the one who reads has lost already.
+        dropped: what the bounding set of the one who reads has lost already.
     """
     told, descriptors = name.birth, list(descriptors)
     spec = changed(model.spec, told["spec"])
     seccomp = model.terms.seccomp if told["seccomp"] is None else base64.b64decode(told["seccomp"])
-    terms = Terms(seccomp, told["last_capability"], partial(join, spec.cgroup), told["keyring"], unbounded=unbounded)
+    terms = Terms(seccomp, told["last_capability"], partial(join, spec.cgroup), told["keyring"], dropped=dropped)
     root = descriptors.pop(0) if told["has_root"] else -1
     stdio = (descriptors[0], descriptors[1], descriptors[2]) if told["has_stdio"] else None
     return Birth(spec, root, told["root_path"], told["stage"], terms), stdio
@@ -85,7 +88,7 @@ def rehearse(model: Birth) -> None:
         mounts=tuple(replace(mount, source=f"{mount.source}-") for mount in spec.mounts),
         process=replace(spec.process, args=("",), env=()),
     )
-    name, _ = write(replace(model, spec=another, root=-1), model, None)
+    name, _ = write(replace(model, spec=another), model, None)
     birth, _ = read(name, [], model, lambda cgroup, kernel: None)
     process = birth.spec.process
     namespaces.plan(birth.spec)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from mini_docker.linux.firewall import BridgeRules, Firewall, FirewallError, LinkRule, PortForward, Rule
+from mini_docker.linux.firewall import BridgeRules, Firewall, LinkRule, PortForward, Rule
 from mini_docker.linux.narrated import Say, teller
 from mini_docker.linux.netlink import Netlink, NetlinkError
 from mini_docker.linux.netlink_requests import (
@@ -119,7 +119,7 @@ class NarratedFirewall:
         result = "0"
         try:
             change()
-        except FirewallError as error:
+        except Exception as error:
             result = " ".join(str(error).split())  # nft draws arrows below its complaint: here it is one line
             raise
         finally:

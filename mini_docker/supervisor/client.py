@@ -80,19 +80,14 @@ class SupervisorClient:
         return reply
 
     @contextlib.contextmanager
-    def asking(self, verb: str, **fields: Any) -> Iterator[None]:
-        """Ask, and hear the answer when the block ends: the supervisor works while the block does.
-
-        A block that fails hangs up on the supervisor.
+    def talk(self) -> Iterator[Talk]:
+        """Say several things on one connection. A block that fails hangs up, and the supervisor takes back what it can.
 
         Raises:
-            Unavailable, MiniDockerError: as `ask`.
+            Unavailable: the supervisor is gone.
         """
         with self._channel() as channel:
-            channel.say({"verb": verb, **fields})
-            yield
-            reply = channel.hear()
-        protocol.raise_error(reply.frame)
+            yield Talk(channel)
 
     def close(self) -> None:
         """Let go; the supervisor keeps its containers, or ends at once when it has none."""
@@ -200,6 +195,32 @@ class SupervisorClient:
             listener(*words)
         except Exception:
             log.exception("a listener of the supervisor's events failed")
+
+
+class Talk:
+    """Questions and answers by turns, in which the one who asks may do something else before he hears the answer."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+
+    def say(self, verb: str, descriptors: Sequence[int] = (), **fields: Any) -> None:
+        """Ask.
+
+        Raises:
+            Unavailable: the supervisor is gone.
+        """
+        self._channel.say({"verb": verb, **fields}, list(descriptors))
+
+    def hear(self) -> Reply:
+        """The answer to what was asked last.
+
+        Raises:
+            Unavailable: the supervisor is gone.
+            MiniDockerError: what it answered.
+        """
+        reply = self._channel.hear()
+        protocol.raise_error(reply.frame)
+        return reply
 
 
 class _Channel:

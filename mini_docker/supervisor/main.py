@@ -39,7 +39,8 @@ def main(args: list[str]) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"another supervisor holds {run}", file=sys.stderr)
+        # One of our own version would have been found at its socket.
+        print(f"another supervisor holds {run}: end its containers with the daemon that made them", file=sys.stderr)
         return 1
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # It must not end while it holds containers; without them it ends by itself.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import select
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mini_docker.errors import MiniDockerError
@@ -80,7 +80,9 @@ class Nursery:
     def expect_like(self, birth: Birth) -> None:
         """Such a container was asked for: another one may be."""
         if self._useful and expectable(birth, birth):
-            self._model = birth
+            self._model = replace(birth, root=-1)  # which is this one's alone
+            if self._waiting is not None and not expectable(birth, self._waiting.model):
+                self._dismiss()  # of another kind: who is like it may not come again
             self._fill_after(FILL_AFTER_SECONDS)
 
     def quiet(self) -> None:

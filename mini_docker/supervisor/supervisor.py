@@ -23,6 +23,7 @@ from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import Parent, born_into, bury, joinable_flags
+from mini_docker.libcontainer.privileges import bounding_set
 from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
@@ -47,6 +48,7 @@ class Announcement:
 
     Attributes:
         by: who announced it.
+        terms: without a narration, which comes with the creation.
         stdio: what shall become of its streams, as the protocol says it.
     """
 
@@ -159,6 +161,7 @@ class Supervisor:
             raise Conflict(f"container {id_} exists in the supervisor already")
         spec = from_json(ContainerSpec, request["spec"])
         spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
+        bounding_set(spec.process)  # says now what is wrong with it: later an answer to something else is due
         terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_))
         self._announced[id_] = Announcement(connection, spec, terms, request["stdio"])
         connection.reply({})
@@ -233,7 +236,7 @@ class Supervisor:
             try:
                 log = _log_writer(stdio_wish)  # only now: to make a file takes 0.3 ms, and init is busy already
             except BaseException:
-                bury(self._kernel, newborn)
+                bury(self._kernel, newborn)  # which waits for its end: a kill of one that has done nothing is short
                 raise
             stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
@@ -381,7 +384,8 @@ class Supervisor:
         self._stop_watching_oom(container)
         event = container.ended(oom_killed)
         self._broadcast(event)
-        self._endings.note(id_, event)  # after it, not to keep a daemon waiting that is there
+        # After it, not to keep a daemon waiting that is there: it stores the end before it has us forget the container.
+        self._endings.note(id_, event)
         if container.deleted_by:
             self._forget(id_)
             for connection in container.deleted_by:

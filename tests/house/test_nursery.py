@@ -118,12 +118,36 @@ def test_what_was_mounted_meanwhile_is_seen(house: House) -> None:
 
 
 def test_another_kind_is_born_on_demand(house: House) -> None:
-    """And the one that waits goes on waiting."""
+    """And the one that waits makes way for its like."""
     house.ours("run", "--rm", "busybox", "true")
     waiting = expecting(house)
     own = os.readlink(f"/proc/{house.namespaces.pid}/ns/net") if house.namespaces else ""
     assert house.ours("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net").out.strip() == own
-    assert lives(waiting)
+    wait_for(lambda: not lives(waiting))
+
+
+def test_who_joins_a_network_sees_that_one_each_time(house: House) -> None:
+    """A sysfs shows the network that its maker was in: one made ahead of a joining would show the host's."""
+    house.ours("run", "-d", "--name", "base", "busybox", "sleep", "1000")
+    for _ in range(3):
+        out = house.ours("run", "--rm", "--network", "container:base", "busybox", "ls", "/sys/class/net").out
+        assert sorted(out.split()) == ["eth0", "lo"]
+    house.ours("rm", "-f", "base")
+
+
+def test_who_may_do_more_is_born_on_demand_once(house: House) -> None:
+    """What a bounding set has lost is gone; but the next one waits with all that the last one had."""
+    house.ours("run", "--rm", "--cap-drop", "ALL", "busybox", "true")
+    powerless = expecting(house)
+    bounding = "grep CapBnd /proc/self/status"
+    first = house.ours("run", "--rm", "busybox", "sh", "-c", bounding).out
+    assert first.split()[1] != "0" * 16
+    wait_for(lambda: not lives(powerless))
+    waiting = expecting(house)
+    house.ours("run", "-d", "--name", "cc", "busybox", "sh", "-c", f"{bounding}; sleep 1000")
+    assert house.inspect("cc")["State"]["Pid"] == waiting
+    wait_for(lambda: house.ours("logs", "cc").out == first)
+    house.ours("rm", "-f", "cc")
 
 
 def test_one_that_died_is_not_missed(house: House) -> None:

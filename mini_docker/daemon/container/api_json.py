@@ -26,7 +26,10 @@ def named(name: str) -> dict[str, Any]:
 
 
 _NOUNS = {str: "a string", bool: "a boolean", int: "a whole number", float: "a number"}
-_AS_IT_IS = frozenset({str, bool, int, float, type(None)})
+"""The plain types, which are the same in JSON and here, and what an error calls them."""
+
+_AS_IT_IS = frozenset({*_NOUNS, type(None)})
+"""Types of values that are encoded by doing nothing."""
 
 WORDS = {"word": True}
 """Metadata of a field that may come as one string in place of a list, as Docker's ``StrSlice`` may."""

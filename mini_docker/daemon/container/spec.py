@@ -143,10 +143,15 @@ def container_spec(
         sysctls=_sysctls(host, kinds),
         uid_map=world.ids.uids,
         gid_map=world.ids.gids,
-        cgroup=f"{host.cgroup_parent.strip('/') or 'mini-docker'}/{container}",
+        cgroup=cgroup_of(container, host),
         resources=resources_of(host, world),
         init=bool(host.init),
     )
+
+
+def cgroup_of(container: str, host: HostConfig) -> str:
+    """Where the container's cgroups lie, below the roots of the hierarchies."""
+    return f"{host.cgroup_parent.strip('/') or 'mini-docker'}/{container}"
 
 
 def hostname_of(container: str, config: ContainerConfig, host: HostConfig, host_name: str) -> str:

@@ -47,7 +47,7 @@ class ImagesRequest:
 class Images:
     """Answers a list, newest first.
 
-    *Guarded by being replaced whole*: the lines kept from the last listing of all.
+    *Guarded by being replaced whole*: the lines of the last listing without filters.
     """
 
     def __init__(self, images: ImageLookup) -> None:

@@ -118,8 +118,8 @@ class Start:
             running = container.state.after(
                 "start", container.id, pid=sandbox.pid, started=time.time_ns(), exit_code=0, oom_killed=False, error=""
             )
-            # Written ahead, while init is still busy and nobody waits for us. A crash before it runs leaves what a
-            # crash after it leaves: a container that is said to run and does not.
+            # Written ahead, while init is still busy and nobody waits for us. Should we crash before it runs, the next
+            # daemon ends the parked init and takes it for a run whose end nobody saw.
             self._containers.save(container, running)
             self._exec_driver.start(container.id)
             undo.pop_all()

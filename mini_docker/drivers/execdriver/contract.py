@@ -222,6 +222,13 @@ class ExecDriver(Protocol):
     def delete(self, container: str) -> None:
         """End every process of the container if any still runs, and release all it took. Unknown ids are no error."""
 
+    def clear(self, container: str, cgroup: str) -> None:
+        """Take away what a daemon left that died within `create`, before anybody else knew of the container.
+
+        Args:
+            cgroup: the path of its spec.
+        """
+
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         """Have *listener* called, in a thread of the driver's, for every end of a process."""
 

@@ -8,6 +8,7 @@ were wished for. It knows no container's name and no image.
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import os
 import platform
@@ -21,7 +22,7 @@ from typing import Any
 
 from mini_docker.drivers.execdriver.contract import Exited, Found, Sandbox, Stdio
 from mini_docker.drivers.graphdriver.contract import MountedRoot
-from mini_docker.errors import Conflict
+from mini_docker.errors import Conflict, MiniDockerError, Unavailable
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources, to_json
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
@@ -36,7 +37,7 @@ class SupervisedDriver:
     """Implements all of `ExecDriver` but `name`, `available` and `walls` (contract.py says what each method does).
 
     *Fixed*: the supervisor's client, the cgroup manager.
-    *Guarded by the lock*: which containers it made (and where their cgroups are), which have ended, awaited streams,
+    *Guarded by the lock*: which containers it made (and where their cgroups are), awaited streams,
     compiled filters.
 
     Args:
@@ -50,7 +51,6 @@ class SupervisedDriver:
         self._cgroups = cgroups
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
-        self._ended: set[str] = set()
         self._parents: set[str] = set()
         self._awaited: dict[tuple[str, str], socket.socket] = {}
         self._filters = SeccompFilters()
@@ -90,20 +90,25 @@ class SupervisedDriver:
             cgroups = self._cgroups
             if narrate >= 0:
                 cgroups = cgroups.through(narrate_to(LinuxKernel(), narrate, "daemon"))
-            # Half a millisecond each, side by side: the supervisor reads the spec, and here the cgroups are made.
-            with self._supervisor.asking(
-                "announce", container=container, spec=to_json(_without_profile(spec)),
-                seccomp=self._filter(spec.process), stdio=_stdio_json(stdio),
-            ):  # fmt: skip
+            with self._supervisor.talk() as talk:
+                # Half a millisecond each, side by side: the supervisor reads the spec, and here the cgroups are made.
+                talk.say(
+                    "announce", container=container, spec=to_json(_without_profile(spec)),
+                    seccomp=self._filter(spec.process), stdio=_stdio_json(stdio),
+                )  # fmt: skip
                 warnings = cgroups.create(spec.cgroup, spec.resources)
-            reply = self._supervisor.ask(
-                "create", [descriptor for descriptor in (root.descriptor, narrate) if descriptor >= 0],
-                container=container, has_root=root.descriptor >= 0, root_path=root.path, narrate=narrate >= 0,
-            )  # fmt: skip
+                talk.hear()
+                talk.say(
+                    "create", [descriptor for descriptor in (root.descriptor, narrate) if descriptor >= 0],
+                    container=container, has_root=root.descriptor >= 0, root_path=root.path, narrate=narrate >= 0,
+                )  # fmt: skip
+                reply = talk.hear()
+            return _sandbox(reply, tuple(warnings))
         except BaseException:
+            with contextlib.suppress(MiniDockerError):
+                self._supervisor.ask("delete", container=container)
             self._forget(container)
             raise
-        return _sandbox(reply, tuple(warnings))
 
     def start(self, container: str) -> None:
         self._supervisor.ask("start", container=container)
@@ -181,17 +186,19 @@ class SupervisedDriver:
 
     def delete(self, container: str) -> None:
         with self._lock:
-            known, ended = container in self._known, container in self._ended
+            known = container in self._known
         if not known:
-            return
-        if ended:
-            with self._supervisor.asking("delete", container=container):
-                self._forget(container)
             return
         if self._is_frozen(container):
             self.resume(container)  # a frozen process does not even die
         self._supervisor.ask("delete", container=container)
         self._forget(container)
+
+    def clear(self, container: str, cgroup: str) -> None:
+        with self._lock:
+            known = container in self._known
+        if not known:
+            self._cgroups.try_delete(cgroup)
 
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._exit_listeners.append(listener)
@@ -238,7 +245,6 @@ class SupervisedDriver:
         """Release what the supervisor does not hold: the cgroup, with whatever may still run in it."""
         with self._lock:
             cgroup = self._known.pop(container, "")
-            self._ended.discard(container)
             awaited = [self._awaited.pop(key) for key in list(self._awaited) if key[0] == container]
         for channel in awaited:
             channel.close()
@@ -270,9 +276,6 @@ class SupervisedDriver:
     def _event(self, event: Frame) -> None:
         if event.get("event") == "exited":
             exited = self.exited(event)
-            with self._lock:
-                if not exited.execution and exited.container in self._known:
-                    self._ended.add(exited.container)
             for listener in self._exit_listeners:
                 listener(exited)
         elif event.get("event") == "oom":
@@ -333,7 +336,17 @@ def _stdio_json(stdio: Stdio) -> dict[str, Any]:
 
 
 def _sandbox(reply: Reply, warnings: tuple[str, ...]) -> Sandbox:
-    namespace, netlink = reply.descriptors if reply.frame["network"] else (-1, -1)
+    """
+    Raises:
+        Unavailable: this process has no descriptors left for those that came along.
+    """
+    if not reply.frame["network"]:
+        return Sandbox(reply.frame["pid"], -1, -1, warnings)
+    if len(reply.descriptors) != 2:
+        for descriptor in reply.descriptors:
+            os.close(descriptor)
+        raise Unavailable("the daemon has too many open files to take over a network namespace")
+    namespace, netlink = reply.descriptors
     return Sandbox(reply.frame["pid"], namespace, netlink, warnings)
 
 

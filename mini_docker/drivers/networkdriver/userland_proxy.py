@@ -22,6 +22,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 Target = tuple[str, int]
@@ -38,6 +39,10 @@ STACK_BYTES = 256 << 10
 IP_PKTINFO = 8  # linux/in.h
 RTMGRP_LINK = 1  # linux/rtnetlink.h: tells of every network interface that comes, changes or goes
 
+RTM_DELLINK = 17  # linux/rtnetlink.h
+_NEWS_BYTES = 1 << 16
+_LINK_MESSAGE = struct.Struct("=IH10xB3xi")  # struct nlmsghdr: length, type, …; struct ifinfomsg: family, …, index
+
 _PACKET_INFO = struct.Struct("=i4s4s")  # struct in_pktinfo, ip(7): interface, our own address, the header's
 
 
@@ -53,10 +58,18 @@ def main(args: list[str]) -> int:
     target = address, int(number)
     threading.stack_size(STACK_BYTES)
     relay = StreamRelay(port, target) if protocol == "tcp" else DatagramRelay(port, target)
-    for task, words in ((relay.run, ()), (keep_door, (door,))):
-        threading.Thread(target=task, args=words, daemon=True).start()
+    threading.Thread(target=carry, args=(relay,), daemon=True).start()
+    threading.Thread(target=keep_door, args=(door,), daemon=True).start()
     wait_until_gone(cable)
     return 0
+
+
+def carry(relay: StreamRelay | DatagramRelay) -> None:
+    """Carry for ever. A doorman who cannot any more must not stay at his door."""
+    try:
+        relay.run()
+    finally:
+        os._exit(1)
 
 
 def wait_until_gone(cable: str) -> None:
@@ -68,21 +81,35 @@ def wait_until_gone(cable: str) -> None:
     """
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as changes:
         changes.bind((0, RTMGRP_LINK))  # before the first look: no end can fall between look and listening
-        while _exists(cable):
+        index = _index(cable)
+        while index:
             try:
-                changes.recv(1)  # whatever it is, the next look tells what matters
+                if (RTM_DELLINK, index) in links_in(changes.recv(_NEWS_BYTES)):
+                    return
             except OSError as error:
-                if error.errno != errno.ENOBUFS:  # some were lost: look all the same
+                if error.errno != errno.ENOBUFS:
                     raise
+                index = _index(cable)  # some news were lost: look
 
 
-def _exists(interface: str) -> bool:
+def links_in(messages: bytes) -> Iterator[tuple[int, int]]:
+    """(message type, interface's number) of rtnetlink's messages about interfaces, but not about a bridge's ports."""
+    offset = 0
+    while offset + _LINK_MESSAGE.size <= len(messages):
+        length, kind, family, index = _LINK_MESSAGE.unpack_from(messages, offset)
+        if family == socket.AF_UNSPEC:
+            yield kind, index
+        offset += max(_LINK_MESSAGE.size, length + 3 & ~3)
+
+
+def _index(interface: str) -> int:
+    """Its number; 0 when there is none."""
     try:
-        return socket.if_nametoindex(interface) > 0
+        return socket.if_nametoindex(interface)
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-        return False
+        return 0
 
 
 def keep_door(door: socket.socket) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mini_docker.daemon.container.store import ContainerStore
+from mini_docker.daemon.restoration import Restoration
 from mini_docker.drivers.execdriver.contract import Exited, Found
 from mini_docker.errors import Conflict, Unavailable
 from tests.daemon.fakes import FakeExecDriver, FakeHouse
@@ -219,3 +222,42 @@ def test_lost_while_the_daemon_lives(first: FakeHouse) -> None:
     assert first.wait(container) == 255 and first.network_driver.held() == 0
     assert not any(first.graph_driver.opened.values())
     first.daemon.shutdown()
+
+
+def test_cgroups_of_a_start_that_nobody_heard_of_go(first: FakeHouse) -> None:
+    """The last daemon died between making them and telling the exec driver of the container."""
+    container = first.create("sleep")
+    driver = Survivor(first.exec_driver, [])
+    second = FakeHouse(first.root, driver)
+    assert driver.cleared == [(container, f"mini-docker/{container}")]
+    second.daemon.shutdown()
+
+
+def test_a_full_disk_does_not_end_what_runs(first: FakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the next daemon found out is not stored, and it is a daemon all the same."""
+    container = first.start("sleep")
+
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ContainerStore, "save", full)
+    second = FakeHouse(first.root, Survivor(first.exec_driver, [found(container)]))
+    monkeypatch.undo()
+    assert second.containers.get(container).state.running
+    second.daemon.shutdown()
+
+
+def test_who_could_not_restore_stops_nobody(first: FakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that does not come up leaves the containers as they are, for the next one."""
+    container = first.start("sleep")
+
+    def broken(*_args: object) -> None:
+        raise Unavailable("the books are gone")
+
+    monkeypatch.setattr(Restoration, "restore", broken)
+    driver = Survivor(first.exec_driver, [found(container)])
+    second = FakeHouse.__new__(FakeHouse)
+    with pytest.raises(Unavailable):
+        second.__init__(first.root, driver)  # type: ignore[misc]
+    second.daemon.shutdown()
+    assert not driver.sandboxes[container].init.ended.is_set()
