@@ -102,10 +102,10 @@ class Restoration:
             if found.exited is not None:
                 yield ExitRequest.job(self._engine, found.exited)
         else:
-            # The last daemon died in the middle of its start, or nothing is held for it.
             if found is not None:
-                self._end(found)
-            self._exec_driver.clear(container.id, cgroup_of(container.id, container.host_config))
+                self._end(found)  # the last daemon died in the middle of its start
+            else:
+                self._exec_driver.clear(cgroup_of(container.id, container.host_config))  # perhaps even sooner
             if container.state.running:
                 for exited in self.lost([container.id]):
                     job = ExitRequest.job(self._engine, exited)

@@ -58,11 +58,11 @@ class _Crew:
             RuntimeError: nobody is idle, and no thread more is to be had.
         """
         with self._lock:
-            idle = self._idle.pop() if self._idle else None
-        if idle is not None:
-            idle[1].put(connection)
-        else:
-            threading.Thread(target=self._live, args=(connection,), name="connection", daemon=True).start()
+            work = self._idle.pop()[1] if self._idle else None
+        if work is None:
+            work = queue.SimpleQueue()
+            threading.Thread(target=self._live, args=(work,), name="connection", daemon=True).start()
+        work.put(connection)
 
     def dismiss(self) -> None:
         """Let those go who wait for work, and the others when they have ended theirs."""
@@ -73,17 +73,14 @@ class _Crew:
             work.put(None)
             thread.join()
 
-    def _live(self, first: Connection) -> None:
-        connection: Connection | None = first
-        work: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
-        while connection is not None:
+    def _live(self, work: queue.SimpleQueue[Connection | None]) -> None:
+        while (connection := work.get()) is not None:
             self._serve(connection)
+            del connection  # it is over: nobody keeps it while waiting for the next
             with self._lock:
                 if self._dismissed or len(self._idle) >= _MAX_IDLE:
                     return
                 self._idle.append((threading.current_thread(), work))
-            del connection  # it is over: nobody keeps it while waiting for the next
-            connection = work.get()
 
 
 class HttpServer:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mini_docker.archive.directory_cache import opened
+
 PREFIX = "mini-docker-lab-"
 
 
@@ -21,7 +23,7 @@ PREFIX = "mini-docker-lab-"
 def scratch() -> Iterator[Path]:
     """A folder of one's own for the length of the block."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with _opened(folder) as descriptor:
+    with opened(folder) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         try:
             yield folder
@@ -38,18 +40,9 @@ def left_behind() -> Iterator[Path]:
 
 
 def _is_in_use(folder: Path) -> bool:
-    with _opened(folder) as descriptor:
+    with opened(folder) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -126,9 +126,7 @@ class HeldProcess:
         self._deadline.cancel()
         self.stdio.close()
         self.close_netlink()
-        if self.namespace >= 0:
-            os.close(self.namespace)
-            self.namespace = -1
+        self._close_namespace()
         self._on_ended = lambda: None
         if self.stage is Stage.ENDED:
             self.close()
@@ -148,6 +146,11 @@ class HeldProcess:
         if self.netlink >= 0:
             os.close(self.netlink)
             self.netlink = -1
+
+    def _close_namespace(self) -> None:
+        if self.namespace >= 0:
+            os.close(self.namespace)
+            self.namespace = -1
 
     def _move(self, event: str) -> None:
         self.stage = TRANSITIONS[self.stage, event]
@@ -222,9 +225,7 @@ class HeldProcess:
             pass
         self._move("died")
         self._deadline.cancel()
-        if self.namespace >= 0:
-            os.close(self.namespace)  # or it would outlive its processes, and its cable and proxies with it
-            self.namespace = -1
+        self._close_namespace()  # or it would outlive its processes, and its cable and proxies with it
         if self._released:
             self.close()
             return

@@ -205,7 +205,7 @@ class FakeExecDriver:
         self.sandboxes: dict[str, FakeSandbox] = {}
         self.fail_at = ""
         self.found: list[Found] = []
-        self.cleared: list[tuple[str, str]] = []
+        self.cleared: list[str] = []
         self._listeners: list[Callable[[Exited], None]] = []
         self._lost: list[Callable[[Sequence[str]], None]] = []
 
@@ -292,8 +292,8 @@ class FakeExecDriver:
     def open_netlink(self, container: str) -> Sandbox:
         raise NotImplementedError
 
-    def clear(self, container: str, cgroup: str) -> None:
-        self.cleared.append((container, cgroup))
+    def clear(self, cgroup: str) -> None:
+        self.cleared.append(cgroup)
 
     def delete(self, container: str) -> None:
         sandbox = self.sandboxes.pop(container, None)

@@ -222,11 +222,11 @@ class ExecDriver(Protocol):
     def delete(self, container: str) -> None:
         """End every process of the container if any still runs, and release all it took. Unknown ids are no error."""
 
-    def clear(self, container: str, cgroup: str) -> None:
+    def clear(self, cgroup: str) -> None:
         """Take away what a daemon left that died within `create`, before anybody else knew of the container.
 
         Args:
-            cgroup: the path of its spec.
+            cgroup: of the spec of a container that `restore` did not find.
         """
 
     def on_exit(self, listener: Callable[[Exited], None]) -> None:

@@ -194,11 +194,8 @@ class SupervisedDriver:
         self._supervisor.ask("delete", container=container)
         self._forget(container)
 
-    def clear(self, container: str, cgroup: str) -> None:
-        with self._lock:
-            known = container in self._known
-        if not known:
-            self._cgroups.try_delete(cgroup)
+    def clear(self, cgroup: str) -> None:
+        self._cgroups.try_delete(cgroup)
 
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._exit_listeners.append(listener)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from mini_docker.archive.directory_cache import opened
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
@@ -49,19 +48,19 @@ def limit_arguments(size_bytes: int) -> bytes:
 
 def create_subvolume(kernel: Kernel, path: Path) -> None:
     """Make an empty subvolume at *path*."""
-    with _directory(path.parent) as parent:
+    with opened(path.parent) as parent:
         kernel.ioctl(parent, SUBVOL_CREATE, volume_arguments(os.fsencode(path.name)))
 
 
 def create_snapshot(kernel: Kernel, path: Path, source: Path) -> None:
     """Make a writable snapshot of the subvolume *source* at *path*."""
-    with _directory(path.parent) as parent, _directory(source) as origin:
+    with opened(path.parent) as parent, opened(source) as origin:
         kernel.ioctl(parent, SNAP_CREATE_V2, snapshot_arguments(os.fsencode(path.name), origin))
 
 
 def destroy_subvolume(kernel: Kernel, path: Path) -> bool:
     """Destroy the subvolume at *path*, whatever is in it; False when other subvolumes are, which prevents it."""
-    with _directory(path.parent) as parent:
+    with opened(path.parent) as parent:
         try:
             kernel.ioctl(parent, SNAP_DESTROY, volume_arguments(os.fsencode(path.name)))
         except SyscallError as error:
@@ -73,21 +72,12 @@ def destroy_subvolume(kernel: Kernel, path: Path) -> bool:
 
 def enable_quota(kernel: Kernel, path: Path) -> None:
     """Have the file system that *path* lies in count what each subvolume takes."""
-    with _directory(path) as directory:
+    with opened(path) as directory:
         kernel.ioctl(directory, QUOTA_CTL, struct.pack("QQ", _QUOTA_ENABLE, 0))
         kernel.ioctl(directory, QUOTA_RESCAN_WAIT)
 
 
 def limit_subvolume(kernel: Kernel, path: Path, size_bytes: int) -> None:
     """Let the subvolume at *path* refer to no more than *size_bytes*, shared data included."""
-    with _directory(path) as subvolume:
+    with opened(path) as subvolume:
         kernel.ioctl(subvolume, QGROUP_LIMIT, limit_arguments(size_bytes))
-
-
-@contextmanager
-def _directory(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -229,7 +229,7 @@ def test_cgroups_of_a_start_that_nobody_heard_of_go(first: FakeHouse) -> None:
     container = first.create("sleep")
     driver = Survivor(first.exec_driver, [])
     second = FakeHouse(first.root, driver)
-    assert driver.cleared == [(container, f"mini-docker/{container}")]
+    assert driver.cleared == [f"mini-docker/{container}"]
     second.daemon.shutdown()
 
 

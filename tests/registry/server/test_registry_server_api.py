@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from tests.registry.image_fixture import ImageFixture, digest, make_image
 from tests.registry.server.own_registry import Answered, OwnRegistry, own_registry
 
 DATA = bytes(range(256)) * 100
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[OwnRegistry]:
-    with own_registry(tmp_path / "registry") as running:
-        yield running
 
 
 @pytest.fixture
