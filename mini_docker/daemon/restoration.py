@@ -105,7 +105,7 @@ class Restoration:
             if found is not None:
                 self._end(found)  # the last daemon died in the middle of its start
             else:
-                self._exec_driver.clear(cgroup_of(container.id, container.host_config))  # perhaps even sooner
+                self._clear(container)  # perhaps even sooner
             if container.state.running:
                 for exited in self.lost([container.id]):
                     job = ExitRequest.job(self._engine, exited)
@@ -147,6 +147,13 @@ class Restoration:
             self._containers.save(container)
         except OSError as error:
             log.warning("the state of container %s is not stored: %s", container.name, error)
+
+    def _clear(self, container: Container) -> None:
+        """Take away what of it nobody holds. One that can have no cgroup, for its parent is no path, left none."""
+        try:
+            self._exec_driver.clear(cgroup_of(container.id, container.host_config))
+        except (MiniDockerError, OSError) as error:
+            log.warning("what an unfinished start of container %s may have left stays: %s", container.name, error)
 
     def _end(self, found: Found) -> None:
         """End what should not be there, and give its root back."""

@@ -293,6 +293,7 @@ class FakeExecDriver:
         raise NotImplementedError
 
     def clear(self, cgroup: str) -> None:
+        self._maybe_fail("clear")
         self.cleared.append(cgroup)
 
     def delete(self, container: str) -> None:

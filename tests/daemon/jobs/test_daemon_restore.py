@@ -233,6 +233,16 @@ def test_cgroups_of_a_start_that_nobody_heard_of_go(first: FakeHouse) -> None:
     second.daemon.shutdown()
 
 
+def test_a_container_that_cannot_be_cleared_is_no_obstacle(first: FakeHouse) -> None:
+    """One whose cgroup parent is no path was created all the same, and the next daemon comes up with it."""
+    container = first.create("sleep", host={"CgroupParent": "../.."})
+    driver = Survivor(first.exec_driver, [])
+    driver.fail_at = "clear"
+    second = FakeHouse(first.root, driver)
+    assert second.containers.get(container).state.status == "created"
+    second.daemon.shutdown()
+
+
 def test_a_full_disk_does_not_end_what_runs(first: FakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the next daemon found out is not stored, and it is a daemon all the same."""
     container = first.start("sleep")
