@@ -1,9 +1,9 @@
 """The ContainerStore: the filing cabinet. A folder a container on disk, an index by id and name in memory.
 
-Of each container: ``config.json`` (who it is) and ``hostconfig.json`` (on what terms), fsynced before they
-are acknowledged; ``state.json`` (what became of it), which has to survive a crash but no power cut. Every
-file is replaced whole: a reader or a crash sees the old or the new one. It knows nothing of processes,
-images or networks.
+Of each container: ``config.json`` (who it is) and ``hostconfig.json`` (on what terms), which survive a crash from
+the moment that they are acknowledged, and a power cut before the container first runs; ``state.json`` (what became
+of it), which has to survive a crash but no power cut. Every file is replaced whole: a reader or a crash sees the old
+or the new one. It knows nothing of processes, images or networks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 import queue
 import shutil
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ class ContainerStore:
     """All containers of a daemon.
 
     *Fixed*: ``root``, the folder ``containers/``; after `load`, ``left_aside``.
-    *Guarded by the lock*: the index; names that are reserved.
+    *Guarded by the lock*: the index; names that are reserved; who is on the way to the disk.
     """
 
     def __init__(self, root: Path) -> None:
@@ -42,9 +44,11 @@ class ContainerStore:
         self._lock = threading.Lock()
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
+        self._unsynced: dict[str, Future[None]] = {}
         self.left_aside: set[str] = set()
         self._trash: queue.SimpleQueue[Path] = queue.SimpleQueue()
         threading.Thread(target=self._empty_trash, name="trash", daemon=True).start()
+        self._write_behind = ThreadPoolExecutor(1, "write-behind")
 
     def load(self, driver: str) -> list[Container]:
         """Read what is on disk, throw away what a crash left half-made, and return the containers, oldest first.
@@ -144,23 +148,42 @@ class ContainerStore:
         return self.root / id
 
     def add(self, container: Container) -> None:
-        """Store a new container, whole and durable when this returns. Its name was reserved."""
+        """Store a new container, whole when this returns, and durable a moment later. Its name was reserved.
+
+        A wait for the disk is a third of what a ``create`` takes (measured: 1.0 of 3.3 ms on ext4), and what has not
+        run has nothing to lose yet: the wait is left to `await_durable`.
+        """
         half_made = self.root / f"{_HALF_MADE}{container.id}"
         half_made.mkdir(mode=0o710)
         try:
             write_file(half_made / "hostconfig.json", _encoded(container.host_config.to_json()), durable=False)
             write_file(half_made / "config.json", _encoded(container.to_json()), durable=False)
             os.rename(half_made, container.directory)
-            # Synced after the rename, all three find themselves in one or two commits of the file system's journal;
-            # synced before it, each would pay for its own. Until then nobody was told that it exists.
-            for path in (container.directory / "hostconfig.json", container.directory / "config.json", self.root):
-                sync(path)
         except OSError:
-            for folder in (half_made, container.directory):
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(half_made, ignore_errors=True)
             raise
         with self._lock:
             self._by_id[container.id] = container
+            self._unsynced[container.id] = self._write_behind.submit(self._sync, container)
+
+    def await_durable(self, container: Container) -> None:
+        """Wait until a container that was added would survive a power cut, which it does once and for all.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        with self._lock:
+            synced = self._unsynced.get(container.id)
+        if synced is not None:
+            synced.result()
+            with self._lock:
+                self._unsynced.pop(container.id, None)
+
+    def _sync(self, container: Container) -> None:
+        """After the rename all three find themselves in one or two commits of the file system's journal."""
+        with suppress(FileNotFoundError):  # removed meanwhile
+            for path in (container.directory / "hostconfig.json", container.directory / "config.json", self.root):
+                sync(path)
 
     def save(self, container: Container, state: State | None = None, durable: bool = False) -> None:
         """Store the run state. The caller holds the container's lock.
@@ -188,10 +211,12 @@ class ContainerStore:
 
     def save_config(self, container: Container) -> None:
         """Store who the container is (its name, its networks), durably. The caller holds the container's lock."""
+        self.await_durable(container)
         replace_file(container.directory / "config.json", _encoded(container.to_json()))
 
     def save_host_config(self, container: Container) -> None:
-        """Store the host config (after an update)."""
+        """Store the host config (after an update), durably."""
+        self.await_durable(container)
         replace_file(container.directory / "hostconfig.json", _encoded(container.host_config.to_json()))
 
     def remove(self, container: Container) -> None:
@@ -203,6 +228,7 @@ class ContainerStore:
             pass  # half-removed by an earlier try
         with self._lock:
             self._by_id.pop(container.id, None)
+            self._unsynced.pop(container.id, None)
             if self._by_name.get(container.name) == container.id:
                 del self._by_name[container.name]
         self._trash.put(trash)
@@ -218,7 +244,7 @@ def _encoded(form: dict[str, Any]) -> bytes:
 
 
 def _never_acknowledged(folder: Path) -> bool:
-    """Whether a power cut came before the container's configs were on the disk: an empty file, or none at all."""
+    """Whether a power cut came before the container was durable, thus before it ran: an empty file, or none at all."""
     configs = [folder / name for name in ("config.json", "hostconfig.json")]
     return any(not path.exists() or path.stat().st_size == 0 for path in configs) and not (folder / STATE).exists()
 

@@ -114,6 +114,7 @@ class Start:
                 _close(sandbox)
             self._connections.publish(job, container, undo)
             self._connect_attachers(container)
+            self._containers.await_durable(container)
             # Before it runs: nothing of this run ends before this moment, so an older end can be told apart.
             running = container.state.after(
                 "start", container.id, pid=sandbox.pid, started=time.time_ns(), exit_code=0, oom_killed=False, error=""

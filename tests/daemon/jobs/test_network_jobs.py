@@ -405,6 +405,7 @@ def test_a_connection_outlives_a_power_cut(house: House, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fsync", noting_fsync)
     house.run("network_create", body={"Name": "n1"})
     web = house.container("web", running=False)
+    house.containers.await_durable(web)
     for job, connected in (("network_connect", True), ("network_disconnect", False)):
         synced.clear()
         house.run(job, "n1", body={"Container": "web"})
