@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -109,7 +109,8 @@ class Info:
                 **network,
                 "Debug": settings.debug,
                 "NFd": len(os.listdir("/proc/self/fd")),
-                "NGoroutines": len(sys._current_frames()),
+                # Not sys._current_frames: CPython 3.11.2 can lock itself up in it for ever (gh-106883).
+                "NGoroutines": threading.active_count(),
                 "NEventsListener": self._events.subscribers,
                 "SystemTime": format_time(time.time_ns()),
                 "LoggingDriver": "json-file",
