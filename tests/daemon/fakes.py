@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ class FakeExecDriver:
         return AVAILABLE
 
     def walls(self) -> Walls:
-        return Walls()
+        return Walls(pid=True)
 
     def create(
         self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
@@ -506,7 +507,16 @@ class FakeHouse:
         return container
 
     def wait(self, container: str, condition: str = "not-running") -> int:
-        return int(self.run("wait", container, condition=condition)["StatusCode"])
+        """The exit code, when all is swept that it left."""
+        code = self.run("wait", container, condition=condition)["StatusCode"]
+        self.swept(container)
+        return int(code)
+
+    def swept(self, container: str) -> None:
+        """Wait until nothing is under way with the container."""
+        known = self.containers.find(container)
+        with known.lock if known is not None else nullcontext():
+            pass
 
     def actions(self, actor: str = "") -> list[str]:
         """The actions of all events so far, of one actor if given."""

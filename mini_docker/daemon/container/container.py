@@ -37,7 +37,8 @@ class Container:
     *Guarded by an inner lock of their own*: the waiters; so ringing needs no one's patience.
 
     ``lock`` is held during a life-cycle move, however long it takes; readers of single fields need not
-    hold it, since every value is replaced whole.
+    hold it, since every value is replaced whole. Within it, ``settling`` is held by a start, and by an end until all
+    that others could miss was given back: as long as the state's word that it runs or does not is not the last one.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Container:
         self.stopped_by_user = False
         self.resolv_conf_hash = ""
         self.lock = threading.RLock()
+        self.settling = threading.Lock()
         self.restart_timer: threading.Timer | None = None
         self.attachers: list[Attacher] = []
         self.spared = False
@@ -118,8 +120,7 @@ class Container:
     def waiter(self, condition: Condition) -> Waiter:
         """Begin to wait; give the waiter back with `forget` if it is not waited out."""
         waiter = Waiter(condition)
-        # Not in the middle of a move: an end is over when all is given back and no restart is decided on.
-        with self.lock if condition is Condition.NOT_RUNNING else nullcontext(), self._waiters_lock:
+        with self.settling if condition is Condition.NOT_RUNNING else nullcontext(), self._waiters_lock:
             settled = (condition is Condition.NOT_RUNNING and not (self.state.running or self.state.restarting)) or (
                 condition is Condition.REMOVED and self._removed
             )
@@ -135,7 +136,7 @@ class Container:
             self._waiters.discard(waiter)
 
     def ring_exit(self) -> None:
-        """Tell the waiters that a run ended and all it held was given back.
+        """Tell the waiters that a run ended, and that nothing of it runs or is held on a network any more.
 
         Those who wait until it does not run are told only when no restart is coming.
         """

@@ -1,6 +1,7 @@
 """The job ``exit``: a container's process has ended; see to its estate.
 
-State → event ``die`` → give back network, sandbox and layers → restart policy, or removal → tell who waits.
+State → event ``die`` → give back its places on networks → restart policy → tell who waits → store the state, give back
+sandbox and layers → the next start, or removal.
 Ours; in classic Docker this was the second half of ``daemon/monitor.go``.
 """
 
@@ -89,19 +90,28 @@ class Exit:
             state = container.state
             if not state.running or request.finished + _CLOCK_SLACK_NS < state.started:
                 return  # the end of a run that never began, or that was seen to already
-            self._ended(job, container, request)
-            _try(self._connections.release, job, container)
-            backoff = self._decide(container, request)
-            # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
-            self._containers.save(container)
-            _try(self._exec_driver.delete, container.id)
-            if request.root_is_open:
-                _try(self._layers.close, container.id)
+            with container.settling:
+                self._ended(job, container, request)
+                _try(self._connections.release, job, container)
+                backoff = self._decide(container, request)
+                dies_with_init = self._exec_driver.walls().pid and not container.host_config.pid_mode
+                if not dies_with_init:
+                    self._clear(container, request)
+                container.ring_exit()
+            # Who waited has his answer on its way by now. Who wants to do something with the container finds it locked.
+            if dies_with_init:
+                self._clear(container, request)
             if backoff is not None:
                 self._restart_later(job.engine, container, backoff)
         if container.host_config.auto_remove and not container.state.restarting and not container.spared:
             self._remove(job, container)
-        container.ring_exit()
+
+    def _clear(self, container: Container, request: ExitRequest) -> None:
+        # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
+        self._containers.save(container)
+        _try(self._exec_driver.delete, container.id)
+        if request.root_is_open:
+            _try(self._layers.close, container.id)
 
     @staticmethod
     def _ended(job: Job, container: Container, request: ExitRequest) -> None:

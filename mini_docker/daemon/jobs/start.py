@@ -80,7 +80,7 @@ class Start:
         if not self.accepting:
             raise Unavailable("the daemon is shutting down and starts no containers")
         container = self._containers.get(request.container)
-        with container.lock:
+        with container.lock, container.settling:
             if request.restart and not container.state.restarting:
                 return  # someone stopped, started or removed it during the backoff
             container.restart_timer = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -411,3 +412,34 @@ def test_a_limit_that_cannot_be_leaves_no_container(house: FakeHouse, host: dict
     with pytest.raises(Invalid):
         house.create("true", host=host)
     assert house.run("containers", all="1") == []
+
+
+@pytest.mark.parametrize("pid_mode, sees_the_sweeping", [("", False), ("host", True)])
+def test_who_waits_does_not_wait_for_the_sweeping(
+    house: FakeHouse, monkeypatch: pytest.MonkeyPatch, pid_mode: str, sees_the_sweeping: bool
+) -> None:
+    """The next who wants to do something with it does; and what may outlive its init is gone before anyone is told."""
+    container = house.create("sleep", host={"PidMode": pid_mode})
+    sweeping, swept = threading.Event(), threading.Event()
+    delete = house.exec_driver.delete
+
+    def slow_delete(id: str) -> None:
+        sweeping.set()
+        assert swept.wait(10)
+        delete(id)
+
+    house.run("start", container)
+    monkeypatch.setattr(house.exec_driver, "delete", slow_delete)
+    with ThreadPoolExecutor(3) as pool:
+        next_exit = pool.submit(house.run, "wait", container, condition="next-exit")
+        while not house.containers.get(container)._waiters:
+            pass
+        house.exec_driver.signal(container, 9)
+        assert sweeping.wait(10)
+        removal = pool.submit(house.run, "delete", container)
+        if not sees_the_sweeping:
+            assert next_exit.result(10) == house.run("wait", container)
+        assert not removal.done() and next_exit.done() != sees_the_sweeping
+        swept.set()
+        removal.result(10)
+        assert next_exit.result(10)["StatusCode"] == 137

@@ -1,4 +1,4 @@
-"""What of a container is on the disk, and when: acknowledged means crash-proof, running means proof against power cuts."""
+"""What of a container is on the disk, and when: acknowledged is crash-proof, running is proof against power cuts."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ def until(house: FakeHouse, container: str, status: str) -> None:
     while house.containers.get(container).state.status != status:
         assert time.monotonic() < deadline, house.containers.get(container).state
         house.daemon._exits.submit(time.sleep, 0.005).result(5)
+    house.swept(container)
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def test_running_container_is_found_again(first: FakeHouse) -> None:
     assert endpoint.published[0].host_port == 80 and endpoint.joined is not None
     second.run("unpause", "web")
     second.run("stop", "web")
+    second.swept("web")
     assert second.network_driver.held() == 0 and not any(second.graph_driver.opened.values())
     second.daemon.shutdown()
 
