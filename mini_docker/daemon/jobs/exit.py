@@ -94,6 +94,7 @@ class Exit:
                 self._ended(job, container, request)
                 _try(self._connections.release, job, container)
                 backoff = self._decide(container, request)
+                removes = container.host_config.auto_remove and backoff is None and not container.spared
                 dies_with_init = self._exec_driver.walls().pid and not container.host_config.pid_mode
                 if not dies_with_init:
                     self._clear(container, request)
@@ -103,7 +104,7 @@ class Exit:
                 self._clear(container, request)
             if backoff is not None:
                 self._restart_later(job.engine, container, backoff)
-        if container.host_config.auto_remove and not container.state.restarting and not container.spared:
+        if removes:
             self._remove(job, container)
 
     def _clear(self, container: Container, request: ExitRequest) -> None:

@@ -168,6 +168,22 @@ def test_restart_keeps_an_auto_remove_container(house: FakeHouse) -> None:
     assert house.actions(container)[-2:] == ["start", "restart"]
 
 
+def test_restart_is_not_outrun_by_the_sweeping(house: FakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a --rm container goes was decided at its end, however long the sweeping after it takes."""
+    id = house.start("sleep", host={"AutoRemove": True})
+    container = house.containers.get(id)
+    delete = house.exec_driver.delete
+
+    def slow_delete(id: str) -> None:
+        while container.spared:
+            pass
+        delete(id)
+
+    monkeypatch.setattr(house.exec_driver, "delete", slow_delete)
+    house.run("restart", id)
+    assert house.containers.get(id).state.running
+
+
 def test_restart_policy_on_failure(house: FakeHouse) -> None:
     """on-failure:2 starts a failing container twice more, then lets it rest."""
     container = house.create("exit", "5", host={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}})
