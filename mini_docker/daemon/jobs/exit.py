@@ -98,7 +98,8 @@ class Exit:
                 dies_with_init = self._exec_driver.walls().pid and not container.host_config.pid_mode
                 if not dies_with_init:
                     self._clear(container, request)
-                container.ring_exit()
+                if not removes:
+                    container.ring_exit()
             # Who waited has his answer on its way by now. Who wants to do something with the container finds it locked.
             if dies_with_init:
                 self._clear(container, request)
@@ -106,6 +107,7 @@ class Exit:
                 self._restart_later(job.engine, container, backoff)
         if removes:
             self._remove(job, container)
+            container.ring_exit()  # only now, when its name is free: the next "run --rm --name" often follows at once
 
     def _clear(self, container: Container, request: ExitRequest) -> None:
         # The exec driver knows the exit code until it is told to forget the container: not before it is stored.

@@ -160,6 +160,13 @@ def test_forced_delete_of_one_that_removes_itself(house: FakeHouse) -> None:
     assert house.containers.all() == []
 
 
+def test_name_is_free_when_the_end_is_told(house: FakeHouse) -> None:
+    """``stop`` and ``run --rm --name`` of the same name follow one another in many a script."""
+    for _ in range(10):
+        house.start("sleep", name="web", host={"AutoRemove": True})
+        house.run("stop", "web")
+
+
 def test_restart_keeps_an_auto_remove_container(house: FakeHouse) -> None:
     """restart stops and starts; the end in between does not remove a --rm container."""
     container = house.start("sleep", host={"AutoRemove": True})
