@@ -120,6 +120,7 @@ class Container:
     def waiter(self, condition: Condition) -> Waiter:
         """Begin to wait; give the waiter back with `forget` if it is not waited out."""
         waiter = Waiter(condition)
+        # Not while a start or an end is under way: by its state it may not run, and yet a restart is decided on.
         with self.settling if condition is Condition.NOT_RUNNING else nullcontext(), self._waiters_lock:
             settled = (condition is Condition.NOT_RUNNING and not (self.state.running or self.state.restarting)) or (
                 condition is Condition.REMOVED and self._removed

@@ -4,7 +4,8 @@ The order is the design's ("Order of a start"), and each step is undone in rever
 so that a failed start leaves nothing:
 
     allocate_interface ▶ hosts, resolv.conf, hostname ▶ open layers ▶ create the sandbox (init is parked)
-      ▶ join its networks ▶ allocate_port ▶ connect who waits to attach ▶ let init execute the command
+      ▶ join its networks ▶ allocate_port ▶ connect who waits to attach ▶ await_durable (before a first run)
+      ▶ let init execute the command
 
 Classic Docker's ContainerStart (``daemon/start.go``, ``daemon/container.go``).
 """
@@ -114,6 +115,7 @@ class Start:
                 _close(sandbox)
             self._connections.publish(job, container, undo)
             self._connect_attachers(container)
+            # Its ``create`` did not wait for the disk. What runs has something to lose.
             self._containers.await_durable(container)
             # Before it runs: nothing of this run ends before this moment, so an older end can be told apart.
             running = container.state.after(

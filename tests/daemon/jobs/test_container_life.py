@@ -456,7 +456,7 @@ def test_who_waits_does_not_wait_for_the_sweeping(
     with ThreadPoolExecutor(3) as pool:
         next_exit = pool.submit(house.run, "wait", container, condition="next-exit")
         while not house.containers.get(container)._waiters:
-            pass
+            assert not next_exit.done()
         house.exec_driver.signal(container, 9)
         assert sweeping.wait(10)
         removal = pool.submit(house.run, "delete", container)
