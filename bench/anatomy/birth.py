@@ -13,11 +13,11 @@ import queue
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.anatomy.stages import Stage, stages_of
 from bench.anatomy.timed_kernel import CallLog, TimedKernel
+from mini_docker.dataclasses import asdict, replace
 from mini_docker.drivers.execdriver.contract import Exited, Stdio
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.drivers.execdriver.supervised import SeccompFilters

@@ -5,8 +5,9 @@ It does not know how it was found: by comparing two trees, or by reading an over
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from mini_docker.dataclasses import dataclass
 
 
 class ChangeKind(IntEnum):

@@ -15,7 +15,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +26,7 @@ from mini_docker.archive.member import Member, shown
 from mini_docker.archive.ownership import give_to_root, to_host
 from mini_docker.archive.tar_reader import TarReader
 from mini_docker.archive.whiteout import WhiteoutForm
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, MiniDockerError, Unsupported
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 from mini_docker.linux.kernel import Kernel

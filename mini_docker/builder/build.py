@@ -14,11 +14,11 @@ import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from mini_docker.builder.context import Context, Move, moved
 from mini_docker.builder.dockerfile import EXPANDED, Instruction, expand, parse
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Invalid, NotFound, Unsupported
 from mini_docker.remote_api import FRAME_HEADER_SIZE, STDERR, parse_frame_header

@@ -14,9 +14,9 @@ import posixpath
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import IO, Protocol
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Input
 from mini_docker.errors import Invalid, NotFound
 

@@ -11,8 +11,8 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 WORDS = frozenset({

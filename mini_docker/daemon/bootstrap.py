@@ -19,7 +19,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from mini_docker.builder.build import build as build_image
@@ -40,6 +39,7 @@ from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.pidfile import hold_root, pidfile
 from mini_docker.daemon.server.serve import AcceptConnections, ApiOptions, ServeApi, ping
 from mini_docker.daemon.userns_remap import find_mapping, remapped_root
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.execdriver.known import KNOWN_DRIVERS
 from mini_docker.drivers.graphdriver.selection import GraphDriverFactory, Selection, select_driver, used_drivers

@@ -14,7 +14,6 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ from mini_docker.daemon.jobs.wait import Wait
 from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.restoration import Restoration
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.drivers.execdriver.contract import ExecDriver, Exited
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.durable import replace_file

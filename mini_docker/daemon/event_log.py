@@ -14,11 +14,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from mini_docker.daemon.filters import Filters
+from mini_docker.dataclasses import dataclass, field
 
 FILTERS = (
     "action", "config", "container", "daemon", "event", "id", "image", "label", "network", "node", "plugin", "scope",

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from mini_docker.daemon.container.timestamps import parse_time
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 
 

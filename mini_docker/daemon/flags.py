@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.contract import GraphDriverOptions
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions
 from mini_docker.errors import Invalid

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mini_docker.archive.ownership import give_to_root
@@ -18,6 +17,7 @@ from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.networks import HOST, PREDEFINED
 from mini_docker.daemon.container.spec import hostname_of
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.networkdriver import hosts_file, resolv_conf
 from mini_docker.drivers.networkdriver.hosts_file import Entry
 from mini_docker.drivers.networkdriver.resolv_conf import HOST_RESOLV_CONF

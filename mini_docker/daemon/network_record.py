@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import NetworkConfig, Pool
 
 

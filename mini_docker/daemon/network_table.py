@@ -12,12 +12,12 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mini_docker.daemon.container.networks import BRIDGE, HOST, NONE, PREDEFINED
 from mini_docker.daemon.network_record import NetworkRecord
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.networkdriver.contract import NetworkConfig, NetworkDriver
 from mini_docker.durable import replace_file
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound

@@ -6,10 +6,10 @@ A segment is a network, a guest a container's place on it. Pure; where facts and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.daemon.network_record import NetworkRecord
+from mini_docker.dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

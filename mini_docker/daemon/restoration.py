@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from mini_docker.daemon.container import state as states
 from mini_docker.daemon.container.container import Container
@@ -20,6 +19,7 @@ from mini_docker.daemon.container.spec import cgroup_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.exit import ExitRequest
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import ExecDriver, Exited, Found
 from mini_docker.engine import Engine, Job
 from mini_docker.errors import MiniDockerError

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, NotFound
 from mini_docker.linux.id_mapping import IdMap
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.doctor.finding import Finding, Verdict
 from mini_docker.doctor.machine import Machine
 

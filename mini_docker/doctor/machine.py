@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.availability import Availability
 
 

@@ -12,8 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
+
+from mini_docker.dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ knows the graph; nothing of containers, nor of where the changes come from.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from mini_docker import dataclasses
 from mini_docker.architecture import host_architecture
 from mini_docker.graph.digest import digest_of
 from mini_docker.graph.graph import Graph

@@ -15,10 +15,10 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from mini_docker.archive.ownership import give_to_root
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.contract import Change, GraphDriver, MountedRoot, StorageOptions
 from mini_docker.errors import Conflict, NotFound
 from mini_docker.graph.image import Image

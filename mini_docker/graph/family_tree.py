@@ -9,8 +9,8 @@ Source: classic Docker's ``images --tree`` and ``images --viz`` (``graph/viz.go`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.graph.digest import hex_of
 from mini_docker.graph.image import Image
 

@@ -13,9 +13,9 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Conflict, Invalid, NotFound
 
 ROOT = "0"

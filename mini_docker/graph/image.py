@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 from mini_docker.graph.digest import checked_digest, digest_of
 from mini_docker.graph.layer import chain_ids

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect
 from mini_docker.archive.member import DIRECTORY, REGULAR, SYMLINK, Member
 from mini_docker.archive.tar_writer import END_OF_ARCHIVE, encode_header, padding
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Unsupported
 from mini_docker.graph.digest import digest_of, hex_of
 from mini_docker.graph.graph import Graph

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mini_docker.architecture import host_architecture
 from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.graph.ahead import LayerAhead
 from mini_docker.graph.digest import checked_digest, digest_of, hex_of

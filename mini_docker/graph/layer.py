@@ -10,8 +10,8 @@ Source: OCI image specification 1.1, config.md, "Layer ChainID".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.graph.digest import digest_of, hex_of
 
 LAYER_PREFIX = "sha256-"

@@ -11,9 +11,9 @@ import json
 import logging
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
+from mini_docker.dataclasses import asdict
 from mini_docker.durable import replace_file, sync
 from mini_docker.graph.layer import Layer, driver_layer
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import ERRORS_BY_NAME, MiniDockerError, error_of_kind
 from mini_docker.graph.incoming import Incoming
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMap, IdMapping

@@ -12,9 +12,9 @@ import os
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError, NotFound
 
 BACKLOG = 1024

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.http.body import Body
 from mini_docker.http.errors import RequestRefused
 

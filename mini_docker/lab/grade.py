@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mini_docker.dataclasses import replace
 from mini_docker.lab import proof
 from mini_docker.lab.lab import LIVE, PURE, Check, Lab
 from mini_docker.lab.merge import functions, is_blank

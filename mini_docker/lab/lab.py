@@ -10,10 +10,10 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, NotFound
 from mini_docker.lab.merge import functions
 

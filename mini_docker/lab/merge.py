@@ -12,8 +12,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import CodeType
+
+from mini_docker.dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Key = tuple[str, ...]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mini_docker.dataclasses import asdict, dataclass
 from mini_docker.errors import Invalid
 
 STARTED, PASSED, FAILED, HINT, SKIPPED, SOLVED = "started", "passed", "failed", "hint", "skipped", "solved"

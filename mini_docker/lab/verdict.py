@@ -7,9 +7,10 @@ or the *time* ran out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from mini_docker.dataclasses import dataclass, field
 
 
 class Verdict(Enum):

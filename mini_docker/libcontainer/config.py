@@ -8,14 +8,14 @@ Source: OCI runtime specification 1.2, config.md and config-linux.md.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from mini_docker import dataclasses
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 from mini_docker.linux.id_mapping import IdMap
 

@@ -34,9 +34,9 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import CannotExecute, MiniDockerError, error_of_kind
 from mini_docker.linux.descriptors import receive
 

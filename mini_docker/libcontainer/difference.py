@@ -7,13 +7,13 @@ and nothing of what these mean.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 import typing
 from collections.abc import Callable
 from typing import Any
 
+from mini_docker import dataclasses
 from mini_docker.libcontainer.config import decoder, fields_of, to_json
 
 T = typing.TypeVar("T")

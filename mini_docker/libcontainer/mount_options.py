@@ -9,8 +9,8 @@ Source: OCI runtime specification 1.2, config.md, "Linux mount options"; mount(8
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.libcontainer.config import Mount
 from mini_docker.linux import constants as c
 

@@ -5,8 +5,7 @@ Pure. The order matters and is explained where it is decided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import NAMESPACES, ContainerSpec
 from mini_docker.linux import constants as c

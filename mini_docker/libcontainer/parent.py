@@ -13,9 +13,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer import dialogue, namespaces, unnamed
 from mini_docker.libcontainer.cgroups.manager import CgroupManager

@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.capabilities import mask, number
 from mini_docker.libcontainer.config import ProcessSpec, Rlimit

@@ -22,8 +22,8 @@ import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.libcontainer.config import Device
 from mini_docker.libcontainer.copy_up import copy_up

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, replace
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import ContainerSpec, Device, Mount
 from mini_docker.libcontainer.mount_options import NO_CHANGES, PROPAGATION, Changes, MountOptions, is_bind, sort_options

@@ -6,8 +6,8 @@ The parent writes it down, and the newborn, a fork of the parent, has it in memo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.libcontainer.config import ContainerSpec
 from mini_docker.linux.kernel import Kernel
 

@@ -13,9 +13,9 @@ This module knows what can be done ahead, and how a name is written for the dial
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from functools import partial
 
+from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import namespaces, privileges, rootfs_plan, users
 from mini_docker.libcontainer.dialogue import Named
 from mini_docker.libcontainer.difference import changed, difference

@@ -7,8 +7,8 @@ Source: passwd(5), group(5); Docker's ``--user`` rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 MAX_ID = 2**31 - 1

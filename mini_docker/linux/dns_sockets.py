@@ -11,8 +11,8 @@ Small on purpose: it is imported by the process that holds containers.
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.linux.dns_redirect import redirect
 
 ADDRESS = "127.0.0.11"

@@ -9,9 +9,9 @@ never meet and nobody else's rule is ever touched. It knows nothing of container
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import MiniDockerError
 from mini_docker.linux.netlink_requests import IPAddress, IPNetwork
 

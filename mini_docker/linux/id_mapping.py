@@ -6,8 +6,8 @@ It knows nothing of namespaces, files or who chose the ranges. Source: user_name
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 OVERFLOW_ID = 65534

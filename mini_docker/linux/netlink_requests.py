@@ -7,8 +7,9 @@ the door looks them up at the last moment. No I/O, and nothing of containers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+
+from mini_docker.dataclasses import dataclass
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 from collections.abc import Sequence
 
+from mini_docker import dataclasses
 from mini_docker.linux.netlink import NetlinkError
 from mini_docker.linux.netlink_requests import (
     AddAddress,

@@ -12,9 +12,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.linux.netlink_requests import (
     AddAddress,

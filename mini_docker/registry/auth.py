@@ -17,10 +17,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Unauthorized
 from mini_docker.registry.challenge import Challenge
 from mini_docker.registry.credentials import Credentials

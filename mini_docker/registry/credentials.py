@@ -13,8 +13,8 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 
 

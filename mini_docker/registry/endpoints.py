@@ -14,11 +14,11 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 from mini_docker.registry.reference import DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, NotFound, Unsupported
 from mini_docker.media_types import (
     DOCKER_CONFIG,

@@ -9,8 +9,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Cancelled
 
 

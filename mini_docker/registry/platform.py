@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from mini_docker.architecture import go_name
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ Grammar (distribution/reference, ``regexp.go``)::
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Invalid
 from mini_docker.registry.digest import check_digest
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, MiniDockerError, Unavailable
 from mini_docker.registry.conversation import Conversation
 from mini_docker.registry.credentials import Credentials

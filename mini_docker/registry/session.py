@@ -9,9 +9,9 @@ Source: OCI distribution specification 1.1. The classic ``registry/session.go`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation, Memory
 from mini_docker.registry.credentials import Credentials

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlencode, urljoin
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.registry.conversation import Conversation
 from mini_docker.registry.errors import RegistryError, Unreachable

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.capabilities import CAPABILITIES, permitted_capabilities
 from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy

@@ -7,8 +7,8 @@ dash instead of two are all understood. It knows words, not what they bring abou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 
 TEXT, SWITCH, TEXTS = "text", "switch", "texts"

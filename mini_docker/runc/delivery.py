@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
+from mini_docker.dataclasses import replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.parent import Parent, born_into

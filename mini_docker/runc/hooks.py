@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import DeadlineExceeded, MiniDockerError
 from mini_docker.runc.json_node import Node
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Unsupported
 from mini_docker.libcontainer.capabilities import CAPABILITIES
 from mini_docker.libcontainer.config import (

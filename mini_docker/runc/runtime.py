@@ -21,9 +21,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Conflict, MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.parent import Parent, born_into, joinable_flags

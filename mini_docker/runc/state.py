@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.runc.oci import OCI_VERSION
 
 

@@ -18,8 +18,8 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import fields
 
+from mini_docker.dataclasses import fields
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.runc.state import Record
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import ProcessSpec
 from mini_docker.libcontainer.terms import Stdio, Terms

@@ -12,11 +12,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mini_docker import launcher
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import MiniDockerError, Unavailable
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.protocol import Frame, FrameReader

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.libcontainer.cgroups.oom import OomWatch
 from mini_docker.supervisor.connection import Connection
 from mini_docker.supervisor.loop import HANGUP, Loop

@@ -7,12 +7,11 @@ before a daemon asked. It knows events as the protocol has them, and nothing els
 from __future__ import annotations
 
 import json
-import logging
 import os
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
-log = logging.getLogger(__name__)
+from mini_docker.supervisor.complaints import complain
 
 
 class Endings:
@@ -22,26 +21,35 @@ class Endings:
         earlier: what an earlier supervisor noted and nobody took note of, by container.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = os.fspath(folder)
+        os.makedirs(folder, exist_ok=True)
         self.earlier: dict[str, dict[str, Any]] = {}
-        for path in sorted(folder.iterdir()):
+        for name in sorted(os.listdir(folder)):
             try:
-                self.earlier[path.name] = json.loads(path.read_bytes())
+                with open(self._path(name), encoding="utf-8") as file:
+                    self.earlier[name] = json.load(file)
             except (OSError, ValueError):
-                path.unlink(missing_ok=True)  # half-written at a crash
+                self._remove(name)  # half-written at a crash
 
     def note(self, container: str, event: dict[str, Any]) -> None:
         """Write an ending down. A full run folder is no reason to let anybody else down."""
-        path = self._folder / container
+        path = self._path(container)
         try:
-            Path(f"{path}.new").write_text(json.dumps(event))
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                file.write(json.dumps(event))
             os.rename(f"{path}.new", path)
         except OSError as error:
-            log.warning("the ending of container %s is not noted: %s", container, error)
+            complain(f"the ending of container {container} is not noted: {error}")
 
     def forget(self, container: str) -> None:
         """The daemon knows."""
         self.earlier.pop(container, None)
-        (self._folder / container).unlink(missing_ok=True)
+        self._remove(container)
+
+    def _path(self, container: str) -> str:
+        return f"{self._folder}/{container}"
+
+    def _remove(self, container: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(self._path(container))

@@ -14,10 +14,9 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from json.encoder import encode_basestring
-from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.remote_api import STDERR, STDOUT
 
 _STREAMS = {STDOUT: "stdout", STDERR: "stderr"}
@@ -81,7 +80,7 @@ def _second(seconds: int) -> str:
 class _Volume:
     """One file of a log, by name and by what does not change when it is renamed."""
 
-    path: Path
+    path: str
     device: int
     inode: int
 
@@ -100,8 +99,8 @@ class JsonLogReader:
     One thread's own; it holds a descriptor until `close`.
     """
 
-    def __init__(self, path: Path, tail: int | None = None) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str], tail: int | None = None) -> None:
+        self._path = os.fspath(path)
         self._file = -1
         self._rest = b""
         volumes = self._volumes()
@@ -140,7 +139,7 @@ class JsonLogReader:
         """All files of the log, newest first."""
         volumes: list[_Volume] = []
         while True:
-            path = Path(f"{self._path}.{len(volumes)}") if volumes else self._path
+            path = f"{self._path}.{len(volumes)}" if volumes else self._path
             try:
                 status = os.stat(path)
             except FileNotFoundError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
+from contextlib import suppress
 
 from mini_docker.remote_api import STDERR, STDOUT
 from mini_docker.supervisor.json_log import MAX_LINE_BYTES, encode_entries
@@ -24,8 +24,8 @@ class LogWriter:
         files: how many files to keep, the newest included.
     """
 
-    def __init__(self, path: Path, limit_bytes: int = 0, files: int = 1) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str], limit_bytes: int = 0, files: int = 1) -> None:
+        self._path = os.fspath(path)
         self._limit = limit_bytes
         self._files = max(files, 1)
         self._unfinished = {STDOUT: b"", STDERR: b""}
@@ -88,12 +88,12 @@ class LogWriter:
         """``log`` becomes ``log.1``, and so on; the oldest falls off."""
         full = self._file
         for number in range(self._files - 1, 0, -1):
-            older = Path(f"{self._path}.{number}")
-            newer = Path(f"{self._path}.{number - 1}") if number > 1 else self._path
-            if newer.exists():
-                newer.replace(older)
+            newer = f"{self._path}.{number - 1}" if number > 1 else self._path
+            with suppress(FileNotFoundError):
+                os.replace(newer, f"{self._path}.{number}")
         if self._files == 1:
-            self._path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
         self._open()
         os.close(full)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import select
 import time
 from collections.abc import Callable
 
-log = logging.getLogger(__name__)
+from mini_docker.supervisor.complaints import complain_of_bug
 
 READ, WRITE, HANGUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
@@ -85,7 +84,7 @@ class Loop:
         try:
             callback(events)
         except Exception:
-            log.exception("the callback of descriptor %d failed and is dropped", descriptor)
+            complain_of_bug(f"the callback of descriptor {descriptor} failed and is dropped")
             self.forget(descriptor)
 
     def _patience(self) -> float:
@@ -100,4 +99,4 @@ class Loop:
             try:
                 callback()
             except Exception:
-                log.exception("a timer's callback failed")
+                complain_of_bug("a timer's callback failed")

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
+from contextlib import suppress
 
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
@@ -33,9 +33,9 @@ def main(args: list[str]) -> int:
         0 at its own end; 1 when another supervisor holds the run folder.
     """
     seal_interpreter()
-    run, ready = Path(args[0]), int(args[1])
-    run.mkdir(parents=True, exist_ok=True, mode=0o711)
-    lock = os.open(run / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    run, ready = args[0], int(args[1])
+    os.makedirs(run, exist_ok=True, mode=0o711)
+    lock = os.open(f"{run}/supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -47,7 +47,8 @@ def main(args: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     kernel = LinuxKernel()
     loop = Loop()
-    listener = _listen(run / protocol.SOCKET_NAME)
+    path = f"{run}/{protocol.SOCKET_NAME}"
+    listener = _listen(path)
     supervisor = Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, listener)
     # What is loaded by now stays in memory shared with every child: the collector shall not
     # touch (and so copy) it.
@@ -58,14 +59,19 @@ def main(args: list[str]) -> int:
     loop.run()
     supervisor.close()
     # Under the lock, so that no newer supervisor's socket is removed.
-    (run / protocol.SOCKET_NAME).unlink(missing_ok=True)
+    _remove(path)
     return 0
 
 
-def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)  # under the lock: a leftover of one that was killed
+def _listen(path: str) -> socket.socket:
+    _remove(path)  # under the lock: a leftover of one that was killed
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o600)
+    listener.bind(path)
+    os.chmod(path, 0o600)
     listener.listen(128)
     return listener
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

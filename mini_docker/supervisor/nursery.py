@@ -8,12 +8,11 @@ It knows newborns and when they are stale; what containers are for is the superv
 
 from __future__ import annotations
 
-import logging
 import os
 import select
-from dataclasses import dataclass, replace
 from functools import partial
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
@@ -21,8 +20,6 @@ from mini_docker.libcontainer.terms import Birth, Stdio
 from mini_docker.libcontainer.unnamed import expectable
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor.loop import READ, Loop, Timer
-
-log = logging.getLogger(__name__)
 
 FILL_AFTER_SECONDS = 0.05
 """A container that lives on is as good a reason to expect another one as one that ended, but no reason to hurry."""
@@ -98,9 +95,8 @@ class Nursery:
             return
         try:
             newborn = self._parent.bear_unnamed(self._model, self._join)
-        except (OSError, MiniDockerError) as error:
-            log.info("no init is born ahead: %s", error)  # whoever needs one will hear the reason
-            return
+        except (OSError, MiniDockerError):
+            return  # whoever needs one will hear the reason
         self._waiting = Unnamed(newborn, self._model)
         self._patience = self._loop.later(PATIENCE_SECONDS, self._give_up)
 

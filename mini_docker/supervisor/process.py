@@ -9,8 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Conflict, DeadlineExceeded, MiniDockerError
 from mini_docker.libcontainer.dialogue import Failed, Proceed, Ready, Sandboxed, Terminal, hear, say
 from mini_docker.libcontainer.parent import Newborn

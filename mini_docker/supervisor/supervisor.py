@@ -12,10 +12,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
@@ -65,13 +64,13 @@ class Supervisor:
         run: the run folder, ours to keep endings in.
     """
 
-    def __init__(self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: Path, listener: socket.socket) -> None:
+    def __init__(self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: str, listener: socket.socket) -> None:
         self._loop = loop
         self._kernel = kernel
         self._cgroups = cgroups
-        self._endings = Endings(run / "endings")
-        self._stage = run / "stage"
-        self._stage.mkdir(exist_ok=True)
+        self._endings = Endings(f"{run}/endings")
+        self._stage = f"{run}/stage"
+        os.makedirs(self._stage, exist_ok=True)
         self._listener = listener
         self._last_capability = int(kernel.read_file("/proc/sys/kernel/cap_last_cap"))
         self._parent = Parent(kernel)
@@ -175,7 +174,7 @@ class Supervisor:
         narration = descriptors.pop() if request["narrate"] else -1
         root = descriptors.pop() if request["has_root"] else -1
         terms = replace(announced.terms, narration=narration)
-        birth = Birth(spec, root, request["root_path"], str(self._stage), terms)
+        birth = Birth(spec, root, request["root_path"], self._stage, terms)
         try:
             container = self._bear_container(connection, id_, birth, announced.stdio)
         except BaseException:
@@ -463,7 +462,7 @@ def _keyring(container: str) -> str:
 
 
 def _log_writer(wish: dict[str, Any]) -> LogWriter | None:
-    return LogWriter(Path(wish["log"]), wish["log_limit_bytes"], wish["log_files"]) if wish["log"] else None
+    return LogWriter(wish["log"], wish["log_limit_bytes"], wish["log_files"]) if wish["log"] else None
 
 
 def _pipes(open_stdin: bool) -> tuple[tuple[int, int, int], Stdio]:

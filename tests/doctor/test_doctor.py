@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mini_docker.doctor as doctor
+from mini_docker.dataclasses import fields, replace
 from mini_docker.doctor.diagnosis import NEEDED_CAPABILITIES, NEEDED_NAMESPACES, diagnose
 from mini_docker.doctor.finding import Finding, Verdict
 from mini_docker.doctor.machine import Cgroups, Driver, Machine

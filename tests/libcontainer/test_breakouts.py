@@ -10,11 +10,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import Stdio
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.errors import MiniDockerError

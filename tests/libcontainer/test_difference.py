@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from hypothesis import given
 
+from mini_docker.dataclasses import replace
 from mini_docker.libcontainer.config import ContainerSpec, Mount, ProcessSpec
 from mini_docker.libcontainer.difference import changed, difference
 from tests.libcontainer.test_config import specs

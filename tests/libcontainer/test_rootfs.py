@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer import rootfs, rootfs_plan
 from mini_docker.libcontainer.config import ContainerSpec, Device, Mount, Namespace, ProcessSpec

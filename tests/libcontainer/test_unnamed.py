@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import dialogue, unnamed
 from mini_docker.libcontainer.config import Capabilities, ContainerSpec, IdMap, Mount, Namespace, ProcessSpec
 from mini_docker.libcontainer.terms import Birth, Terms

@@ -7,7 +7,6 @@ are ignored, so that newer clients can talk to us. It knows nothing of what any 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import operator
 import types
@@ -15,6 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mini_docker import dataclasses
 from mini_docker.errors import Invalid
 
 T = typing.TypeVar("T")

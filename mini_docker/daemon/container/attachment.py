@@ -7,12 +7,12 @@ them again. They know nothing of how a driver connects anything.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.config import EndpointConfig, EndpointIpam
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.drivers.networkdriver.contract import EndpointState, Joined, Lease, PublishedPort
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
@@ -19,6 +18,7 @@ from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.links import parse_link
 from mini_docker.daemon.container.port_words import parse_port
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.errors import Invalid, Unsupported
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from mini_docker.daemon.container.mount_point import MountPoint
 from mini_docker.daemon.container.restart import RestartMonitor
 from mini_docker.daemon.container.state import State
 from mini_docker.daemon.container.waiter import Condition, Waiter
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Conflict
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import replace
 
 from mini_docker.daemon.container.host_config import DeviceMapping, HostConfig
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import Device
 

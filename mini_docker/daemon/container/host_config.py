@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import WORDS, named
 from mini_docker.daemon.container.port_words import parse_host_ports, parse_port
 from mini_docker.daemon.container.restart import RestartPolicy
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.errors import Invalid
 from mini_docker.units import parse_size
 

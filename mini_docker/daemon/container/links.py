@@ -6,8 +6,8 @@ Source: classic Docker's ``links/links.go``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.hosts_file import Entry
 from mini_docker.errors import Invalid
 

@@ -5,11 +5,11 @@ A frozen value; it knows nothing of how volumes are made or mounted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.api_json import named
+from mini_docker.dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from mini_docker.daemon.container.config import ContainerConfig
 from mini_docker.daemon.container.host_config import HostConfig, MountRequest
 from mini_docker.daemon.container.mount_point import MountPoint
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Invalid
 
 BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.mount_point import MountPoint
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 PRIVATE, SLAVE, SHARED = ("private", "rprivate"), ("slave", "rslave"), ("shared", "rshared")

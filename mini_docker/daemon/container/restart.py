@@ -7,8 +7,7 @@ Source: Docker's ``restartmanager/restartmanager.go``; classic Docker's ``daemon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 
 POLICIES = ("", "no", "always", "on-failure", "unless-stopped")

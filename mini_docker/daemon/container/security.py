@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Invalid
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.daemon.container.config import ContainerConfig
 from mini_docker.daemon.container.host_config import HostConfig
 from mini_docker.daemon.container.mount_point import MountPoint
 from mini_docker.daemon.container.security import SecurityOptions
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.config import (
     Capabilities,

@@ -8,10 +8,10 @@ Source: Docker Engine API 1.41, ContainerState; classic Docker's ``daemon/state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mini_docker.daemon.container.timestamps import format_time, parse_time
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import Conflict, MiniDockerError, NotModified
 from mini_docker.units import human_duration
 

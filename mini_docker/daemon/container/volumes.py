@@ -16,12 +16,12 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.mounts import check_volume_name
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.durable import replace_file, sync
 from mini_docker.errors import Invalid, MiniDockerError, NotFound

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.attacher import Attacher
 from mini_docker.daemon.container.container import Container
@@ -16,6 +15,7 @@ from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.conversation import Talk, converse
 from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.logs import LogsRequest, write_entries
+from mini_docker.dataclasses import dataclass
 from mini_docker.detach_keys import parse_keys
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.archive.pack import pack
@@ -19,6 +18,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.events import log_event
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
 from mini_docker.errors import Invalid

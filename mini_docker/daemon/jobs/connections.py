@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 from mini_docker.daemon.container.attachment import Attachment, endpoint_from_json, way_out
@@ -20,6 +19,7 @@ from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import Sandbox
 from mini_docker.drivers.networkdriver.contract import EndpointState, PortBinding, SandboxSockets
 from mini_docker.drivers.networkdriver.hosts_file import Entry

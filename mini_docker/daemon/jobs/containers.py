@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.port_words import parse_port
@@ -18,6 +17,7 @@ from mini_docker.daemon.filters import Filters
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.exec import Executions
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 from mini_docker.errors import Invalid, MiniDockerError
 from mini_docker.graph.container_layers import ContainerLayers

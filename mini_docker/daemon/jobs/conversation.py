@@ -10,8 +10,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.detach_keys import DetachKeys
 from mini_docker.engine import Job
 from mini_docker.remote_api import FRAME_HEADER_SIZE, STDERR, STDOUT, parse_frame_header

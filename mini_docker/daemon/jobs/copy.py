@@ -13,7 +13,6 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from mini_docker.archive.change import Change, ChangeKind
@@ -28,6 +27,7 @@ from mini_docker.daemon.container.timestamps import format_time
 from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.image_import import InputStream
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 from mini_docker.errors import Denied, Invalid, NotFound
 from mini_docker.graph.container_layers import ContainerLayers

@@ -10,7 +10,6 @@ import os
 import secrets
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.attachment import Attachment
@@ -34,6 +33,7 @@ from mini_docker.daemon.container.volumes import VolumeStore
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer
 from mini_docker.daemon.jobs.events import log_event, log_other
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.drivers.graphdriver.contract import StorageOptions
 from mini_docker.engine import Job
 from mini_docker.errors import Invalid

@@ -6,7 +6,6 @@ Classic Docker's ContainerDestroy (``daemon/delete.go``).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.state import CREATED, DEAD, EXITED
@@ -16,6 +15,7 @@ from mini_docker.daemon.filters import PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_event, log_other
 from mini_docker.daemon.jobs.exec import Executions
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 from mini_docker.errors import MiniDockerError, NotFound
 from mini_docker.graph.container_layers import ContainerLayers

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import time
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.timestamps import parse_time
 from mini_docker.daemon.event_log import FILTERS, Event, EventLog
 from mini_docker.daemon.filters import Filters
 from mini_docker.daemon.jobs.answers import answer, argument
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 
 

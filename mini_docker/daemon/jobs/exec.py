@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
@@ -19,6 +18,7 @@ from mini_docker.daemon.jobs.conversation import Talk, converse
 from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.process_planner import ProcessPlanner
 from mini_docker.daemon.jobs.resize import terminal_size
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.detach_keys import parse_keys
 from mini_docker.drivers.execdriver.contract import ExecDriver, Stdio
 from mini_docker.engine import Job

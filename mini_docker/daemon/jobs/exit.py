@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
@@ -18,6 +17,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.connections import Connections
 from mini_docker.daemon.jobs.events import log_event
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.execdriver.contract import ExecDriver, Exited
 from mini_docker.engine import Engine, Job
 from mini_docker.errors import MiniDockerError, NotFound

@@ -6,7 +6,6 @@ Classic Docker's ImageDelete (``daemon/image_delete.go``).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.daemon.container.container import Container
@@ -16,6 +15,7 @@ from mini_docker.daemon.filters import PruneFilters
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_other
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict, MiniDockerError
 from mini_docker.graph.digest import hex_of

@@ -6,11 +6,11 @@ Env: fromSrc (``-``: standard input), repo, tag, message, changes. Classic Docke
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.events import log_other
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Input, Job
 from mini_docker.errors import Unsupported
 from mini_docker.graph.importer import import_root

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Any
@@ -18,6 +17,7 @@ from mini_docker.daemon.filters import Filters
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.jobs.events import log_other
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 from mini_docker.errors import Invalid
 from mini_docker.graph.image import HistoryEntry, Image

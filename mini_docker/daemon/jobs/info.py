@@ -11,7 +11,6 @@ import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from mini_docker.daemon.event_log import EventLog
 from mini_docker.daemon.image_lookup import ImageLookup
 from mini_docker.daemon.jobs.answers import answer
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import asdict
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.engine import Job

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 from mini_docker.daemon.container.attachment import Attachment, endpoint_from_json, way_out
 from mini_docker.daemon.container.container import Container
@@ -18,6 +17,7 @@ from mini_docker.daemon.container.networks import Networks, endpoint_id
 from mini_docker.daemon.container.ports import port_bindings
 from mini_docker.daemon.jobs.connections import publish
 from mini_docker.daemon.network_files import NetworkFiles
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.networkdriver.contract import PortBinding, SandboxSockets
 from mini_docker.engine import Job

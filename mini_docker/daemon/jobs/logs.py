@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.timestamps import format_log_time, parse_time
 from mini_docker.daemon.jobs.answers import argument
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict, Invalid, NotFound, Unsupported

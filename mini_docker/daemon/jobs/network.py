@@ -9,7 +9,6 @@ Classic Docker's ``daemon/networkdriver/bridge/driver.go`` (InitDriver to LinkCo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -19,6 +18,7 @@ from mini_docker.daemon.container.port_words import parse_port
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import answer, argument
 from mini_docker.daemon.network_table import NetworkTable
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import (
     Address,
     EndpointState,

@@ -6,7 +6,6 @@ Docker got them with libnetwork (1.9). What a network is, its driver knows; who 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
@@ -25,6 +24,7 @@ from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_record import NetworkRecord
 from mini_docker.daemon.network_request import API_DRIVER_NAMES, network_config, network_to_api
 from mini_docker.daemon.network_table import NetworkTable
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Handler, Job
 from mini_docker.errors import Conflict, Denied, Invalid, MiniDockerError

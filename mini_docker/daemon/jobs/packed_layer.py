@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from mini_docker.archive.compression import MAGIC_BYTES, Compression, detect, open_compressing
+from mini_docker.dataclasses import dataclass
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.layer import Layer
 from mini_docker.media_types import DOCKER_LAYER, OCI_ZSTD_LAYER

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.spec import container_spec, merge_environment
 from mini_docker.daemon.jobs.links import Links
 from mini_docker.daemon.jobs.surveyor import Surveyor
+from mini_docker.dataclasses import replace
 from mini_docker.libcontainer.config import ProcessSpec
 
 

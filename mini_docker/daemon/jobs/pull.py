@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 from mini_docker.daemon.jobs.events import log_other
 from mini_docker.daemon.jobs.layer_downloads import LayerDownload, LayerDownloads, LayerReader
 from mini_docker.daemon.jobs.layer_progress import PullProgress, say
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.engine import Env, Job
 from mini_docker.errors import Cancelled, Invalid, MiniDockerError, NotFound, Unsupported
 from mini_docker.graph.ahead import LayerAhead

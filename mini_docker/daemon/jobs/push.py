@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mini_docker.daemon.jobs.layer_progress import LayerLines, say
 from mini_docker.daemon.jobs.packed_layer import packed
 from mini_docker.daemon.jobs.pull import AUTH
+from mini_docker.dataclasses import dataclass, field, replace
 from mini_docker.engine import Env, Job
 from mini_docker.errors import Invalid, NotFound
 from mini_docker.graph.graph import Graph

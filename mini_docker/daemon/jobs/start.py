@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.spec import container_spec
@@ -27,6 +26,7 @@ from mini_docker.daemon.jobs.events import log_event
 from mini_docker.daemon.jobs.links import Links
 from mini_docker.daemon.jobs.narration import narration
 from mini_docker.daemon.jobs.surveyor import Surveyor
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox, Stdio
 from mini_docker.engine import Job
 from mini_docker.errors import CannotExecute, Unavailable

@@ -6,7 +6,6 @@ Classic Docker's ContainerKill, ContainerStop and ContainerRestart (``daemon/kil
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.signals import DEFAULT_STOP_SIGNAL, parse_signal
@@ -14,6 +13,7 @@ from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.waiter import Condition
 from mini_docker.daemon.jobs.answers import argument
 from mini_docker.daemon.jobs.events import log_event
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict, DeadlineExceeded, NotModified

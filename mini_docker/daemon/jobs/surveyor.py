@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mini_docker.daemon.container.propagation import PRIVATE, check_propagation,
 from mini_docker.daemon.container.spec import Surroundings, hostname_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.user_namespace import has_user_namespace
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Conflict
 from mini_docker.libcontainer.capabilities import CAPABILITIES, LAST_CAP, apply_adjustments
 from mini_docker.libcontainer.capabilities import names as names_of

@@ -5,7 +5,6 @@ Ours by name; Docker has had it since 1.10 (``daemon/update.go``).
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 from mini_docker.daemon.container import api_json
@@ -15,6 +14,7 @@ from mini_docker.daemon.container.spec import Surroundings, resources_of
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.events import log_event
+from mini_docker.dataclasses import fields, replace
 from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict

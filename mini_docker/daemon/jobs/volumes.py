@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from mini_docker.daemon.container import api_json
@@ -15,6 +14,7 @@ from mini_docker.daemon.container.volumes import Volume, VolumeStore
 from mini_docker.daemon.filters import Filters, PruneFilters
 from mini_docker.daemon.jobs.answers import answer, argument, json_body
 from mini_docker.daemon.jobs.events import log_other
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.engine import Job
 from mini_docker.errors import Conflict, NotFound
 

@@ -6,12 +6,12 @@ Classic Docker's ContainerWait (``daemon/wait.go``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.container.waiter import Condition
 from mini_docker.daemon.jobs.answers import answer, argument
+from mini_docker.dataclasses import dataclass
 from mini_docker.engine import Job
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from mini_docker.daemon.server.routes import Route
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid, NotFound
 from mini_docker.remote_api import API_VERSION, MIN_API_VERSION
 

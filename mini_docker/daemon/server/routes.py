@@ -17,9 +17,9 @@ Source: Docker Engine API 1.41; job names are classic Docker's where it had them
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.remote_api import RAW_STREAM
 
 HEADERS_FOR_JOBS = ("X-Registry-Auth", "X-Registry-Config", "Content-Type")

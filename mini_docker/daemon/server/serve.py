@@ -13,10 +13,10 @@ import os
 import socket
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from mini_docker.daemon.server.server import DockerServer
 from mini_docker.daemon.server.statuses import refusal
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.engine import Engine, Job
 from mini_docker.errors import Conflict, Invalid, Unavailable
 from mini_docker.http.limits import Limits

@@ -12,9 +12,9 @@ used for any kind of security purpose".
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.execdriver.contract import Walls
 from mini_docker.drivers.execdriver.supervised import SupervisedDriver

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.availability import Availability
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources

@@ -7,8 +7,8 @@ are names with reasons, so that ``info`` can say "known, but" and not just "unkn
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 
+from mini_docker.dataclasses import dataclass, fields
 from mini_docker.drivers.execdriver.contract import ExecDriver, Walls
 
 

@@ -15,9 +15,9 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.execdriver.contract import Exited, Sandbox, Stdio, Walls
 from mini_docker.drivers.execdriver.lxc_config import PAYLOAD, lxc_config

@@ -16,10 +16,10 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import Exited, Found, Sandbox, Stdio
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.errors import Conflict, MiniDockerError, Unavailable

@@ -12,9 +12,9 @@ Source: aufs(5); Docker's daemon/graphdriver/aufs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.overlay_mount import detach_left_over
 from mini_docker.errors import Unsupported
 from mini_docker.linux.constants import AT_FDCWD, MNT_DETACH, MS_RDONLY, MS_REMOUNT, OPEN_TREE_CLONE

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mini_docker.archive.change import Change, ChangeKind
 from mini_docker.archive.whiteout import WhiteoutForm
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.drivers.availability import Availability
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 from mini_docker.archive import removal
+from mini_docker.dataclasses import asdict
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, MountedRoot, StorageOptions
 from mini_docker.drivers.graphdriver.devicemapper_calls import DeviceMapper

@@ -15,9 +15,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 

@@ -11,9 +11,9 @@ import os
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mini_docker.archive.ownership import give_to_root
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import MiniDockerError, Unsupported
 from mini_docker.linux import constants as c
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMapping

@@ -6,8 +6,8 @@ Source: Docker's daemon/graphdriver/devmapper/README.md, whose defaults these ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.devicemapper_calls import SECTOR_BYTES
 from mini_docker.drivers.graphdriver.option_sizes import parse_size
 from mini_docker.errors import Invalid

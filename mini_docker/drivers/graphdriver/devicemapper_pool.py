@@ -18,9 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver import loop_device
 from mini_docker.drivers.graphdriver.block_node import block_node, device_name, size_of_device
 from mini_docker.drivers.graphdriver.devicemapper_calls import SECTOR_BYTES, DeviceMapper, Target

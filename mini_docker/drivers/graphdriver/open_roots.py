@@ -13,9 +13,9 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.errors import Conflict

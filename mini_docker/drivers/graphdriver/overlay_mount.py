@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.linux.constants import (
     AT_EMPTY_PATH,
     AT_FDCWD,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.graphdriver.contract import GraphDriver
 from mini_docker.errors import Conflict, Invalid, Unsupported
 

@@ -18,11 +18,11 @@ import re
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.networkdriver import bridge_plan
 from mini_docker.drivers.networkdriver.bridge_options import DEFAULT_GATEWAY_OPTION, BridgeOptions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import Address, Interface, NetworkConfig, Pool, Subnet
 from mini_docker.errors import Invalid
 

@@ -8,10 +8,10 @@ images or HTTP. An address is an `ipaddress` object: nothing assumes that it has
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any, Protocol
 
+from mini_docker.dataclasses import dataclass, field
 from mini_docker.drivers.availability import Availability
 from mini_docker.errors import Conflict
 

@@ -17,10 +17,10 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from dnslib import RCODE, DNSRecord
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import Address
 from mini_docker.drivers.networkdriver.dns_message import (
     Names,

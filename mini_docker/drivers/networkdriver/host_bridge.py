@@ -6,12 +6,12 @@ at what the host has. Which networks there are, and who is on them, it does not 
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import re
 from collections.abc import Collection, Sequence
 from ipaddress import ip_interface
 
+from mini_docker import dataclasses
 from mini_docker.drivers.networkdriver import bridge_plan
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions
 from mini_docker.drivers.networkdriver.contract import Address, Interface, NetworkConfig, Pool, Subnet

@@ -7,8 +7,8 @@ another program has a port is found out by who then tries to hold it (port_holde
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import Address, PortTaken
 
 FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT = 49153, 65535

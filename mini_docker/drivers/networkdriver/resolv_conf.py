@@ -6,9 +6,9 @@ Pure text in, pure text out. Source: resolv.conf(5).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.drivers.networkdriver.contract import Address
 from mini_docker.drivers.networkdriver.subnets import nameservers
 

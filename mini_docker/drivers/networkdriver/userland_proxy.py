@@ -23,7 +23,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from mini_docker.dataclasses import dataclass, field
 
 Target = tuple[str, int]
 """A container's address and port."""

@@ -9,9 +9,8 @@ Source: Docker's ``pkg/sysinfo`` and ``daemon/daemon_unix.go``.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-
+from mini_docker import dataclasses
+from mini_docker.dataclasses import dataclass
 from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy
 from mini_docker.libcontainer.config import Resources
 from mini_docker.linux.errors import SyscallError

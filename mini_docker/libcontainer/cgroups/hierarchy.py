@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Unsupported
 
 V1_CONTROLLERS = (

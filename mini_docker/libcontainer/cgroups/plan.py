@@ -6,8 +6,8 @@ The value, and how control files are read. It knows nothing of where the cgroups
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 

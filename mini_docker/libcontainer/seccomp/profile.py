@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.libcontainer.seccomp.data_file import data_file
 

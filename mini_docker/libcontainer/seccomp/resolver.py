@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Unsupported
 from mini_docker.libcontainer.seccomp.profile import Action, Architecture, Comparison, Condition, Profile, Rule
 from mini_docker.libcontainer.seccomp.syscall_table import syscall_numbers

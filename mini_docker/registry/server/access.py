@@ -12,10 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.http.messages import Answer
 from mini_docker.http.responder import Responder
 from mini_docker.registry.server.errors import Refused

@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.registry.server.errors import Refused
 from mini_docker.registry.server.manifests import names_in

@@ -6,8 +6,8 @@ Source: OCI distribution specification 1.1, "Endpoints" (end-1 … end-13) and t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from mini_docker.dataclasses import dataclass
 from mini_docker.errors import Invalid
 from mini_docker.http.messages import Request
 from mini_docker.registry.digest import check_digest

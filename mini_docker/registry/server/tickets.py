@@ -15,9 +15,10 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mini_docker.dataclasses import dataclass
 
 LIFE_SECONDS = 300
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mini_docker import dataclasses
 from mini_docker.daemon.container import api_json
 from mini_docker.daemon.container.config import ContainerConfig, CreateOrder, fill_env
 from mini_docker.daemon.container.host_config import HostConfig

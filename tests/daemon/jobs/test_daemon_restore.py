@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mini_docker.daemon.container.store import ContainerStore
 from mini_docker.daemon.restoration import Restoration
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import Exited, Found
 from mini_docker.errors import Conflict, Unavailable
 from tests.daemon.fakes import FakeExecDriver, FakeHouse

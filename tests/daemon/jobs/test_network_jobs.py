@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -27,6 +26,7 @@ from mini_docker.daemon.name_service import NameService
 from mini_docker.daemon.network_files import NetworkFiles
 from mini_docker.daemon.network_table import NetworkTable
 from mini_docker.daemon.settings import DaemonSettings
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import ExecDriver, Sandbox
 from mini_docker.drivers.networkdriver.bridge import BridgeDriver
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network

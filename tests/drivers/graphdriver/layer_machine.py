@@ -13,7 +13,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mini_docker.dataclasses import dataclass, replace
 from mini_docker.drivers.graphdriver.contract import ChangeKind, GraphDriver, StorageOptions
 from mini_docker.linux.kernel import LinuxKernel
 from tests.archive.trees import folder

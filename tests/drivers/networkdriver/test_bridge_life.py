@@ -9,11 +9,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
+from mini_docker.dataclasses import replace
 from mini_docker.drivers.networkdriver.bridge_options import BridgeOptions, default_network
 from mini_docker.drivers.networkdriver.contract import Lease, Pool, PortBinding, PortTaken
 from mini_docker.errors import Conflict, Invalid, NotFound
