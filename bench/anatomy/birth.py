@@ -29,7 +29,7 @@ from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, from_json, to_json
 from mini_docker.libcontainer.dialogue import Proceed, Ready, Sandboxed, hear, say
 from mini_docker.libcontainer.init import Birth, Terms
-from mini_docker.libcontainer.parent import Newborn, Parent, born_into
+from mini_docker.libcontainer.parent import Newborn, Parent, born_into, house
 from mini_docker.libcontainer.parent import name as give_name
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.runc.oci import decode_config
@@ -73,13 +73,15 @@ def library_birth(spec: ContainerSpec, bundle: Path, cgroup: str, born_ahead: bo
     parent = Parent(timed)
     try:
         if born_ahead:
-            newborn = parent.bear_unnamed(spec, cgroups.join)
+            newborn = parent.bear_unnamed(birth, cgroups.join)
             _hear(newborn, Sandboxed)
         began = time.monotonic_ns()
+        if born_ahead:
+            give_name(newborn, birth, birth)
         cgroups.create(cgroup, spec.resources)
         made = time.monotonic_ns()
         if born_ahead:
-            give_name(newborn, birth, (null, null, null))
+            house(newborn, birth, (null, null, null))
         else:
             newborn = born_into(
                 cgroups, cgroup, birth.terms,

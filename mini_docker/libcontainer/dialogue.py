@@ -15,11 +15,12 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
                           ◀── (end of file) ─    = the command runs
 
 An init may also be born ahead of need (`unnamed`). It shows its namespaces as soon as it is prepared, waits for its
-name, joins its cgroups then, and goes on as above:
+name, and makes its plans while its house is made. Then it joins its cgroups and goes on as above:
 
                           ◀── Sandboxed ─────
-    its container is       ── Named ────────▶    who it is: its spec, its root, its streams [descriptors]
+    its container is       ── Named ────────▶    who it is: its spec
     asked for
+    cgroups, root          ── Housed ───────▶    its root, its streams [descriptors]
 
 With a gate (`Birth.gate`) there are two parents: init says Ready to the one that bore it, then waits at the gate, and
 the dialogue goes on with whoever connects there: he says Proceed and hears the end of file, or Failed.
@@ -51,13 +52,27 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Parent, to an init that was born ahead of need: this is who you are. With its root and streams, if it has them.
+    """Parent, to an init that was born ahead of need: this is who you are.
 
     Attributes:
-        birth: a `Birth` as `unnamed` writes it.
+        birth: a `Birth`, but for its root, as `unnamed` writes it.
     """
 
     birth: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Housed:
+    """Parent, to one that is named: your cgroups are made, and here are your root and your streams, if you get some.
+
+    Attributes:
+        root_path: see `Birth`.
+        has_root, has_stdio: which descriptors came along: a root, three streams.
+    """
+
+    root_path: str
+    has_root: bool
+    has_stdio: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +122,10 @@ class Failed:
         return error_of_kind(self.kind, self.message)
 
 
-Message = Mapped | Named | Sandboxed | Terminal | Ready | Proceed | Failed
-_MESSAGES: dict[str, Any] = {cls.__name__: cls for cls in (Mapped, Named, Sandboxed, Terminal, Ready, Proceed, Failed)}
+Message = Mapped | Named | Housed | Sandboxed | Terminal | Ready | Proceed | Failed
+_MESSAGES: dict[str, Any] = {
+    cls.__name__: cls for cls in (Mapped, Named, Housed, Sandboxed, Terminal, Ready, Proceed, Failed)
+}
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -22,7 +22,18 @@ from mini_docker.errors import CannotExecute, MiniDockerError
 from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, rootfs_plan, unnamed, users
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
-from mini_docker.libcontainer.dialogue import Failed, Mapped, Named, Proceed, Ready, Sandboxed, Terminal, hear, say
+from mini_docker.libcontainer.dialogue import (
+    Failed,
+    Housed,
+    Mapped,
+    Named,
+    Proceed,
+    Ready,
+    Sandboxed,
+    Terminal,
+    hear,
+    say,
+)
 from mini_docker.libcontainer.reaper import reap_for_child, take_name
 from mini_docker.libcontainer.streams import give_pipes, root_outside, take_stdio
 from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
@@ -97,13 +108,19 @@ def _wait_for_name(kernel: Kernel, model: Birth, join: Join, dialogue: socket.so
     dropped = privileges.shrink_bounding_set(kernel, kept, model.terms.last_capability)
     unnamed.rehearse(model)
     _show_sandbox(model.spec, dialogue)
-    name, descriptors = hear(dialogue)
+    name, _ = hear(dialogue)
     if name is None:
         os._exit(0)  # it was not needed
     assert isinstance(name, Named)
-    birth, stdio = unnamed.read(name, descriptors, model, join, dropped)
+    birth = unnamed.read(name, model, join, dropped)
+    plan = rootfs_plan.plan(birth.spec)
+    house, descriptors = hear(dialogue)
+    if house is None:
+        os._exit(0)  # its container was called off
+    assert isinstance(house, Housed)
+    birth, stdio = unnamed.read_house(house, descriptors, birth)
     _move_in(kernel, birth.terms)
-    maker = rootfs.RootfsMaker(kernel, rootfs_plan.plan(birth.spec), birth.stage, stock)
+    maker = rootfs.RootfsMaker(kernel, plan, birth.stage, stock)
     _complete_namespaces(kernel, birth, maker)
     _settle(kernel, birth, dialogue, stdio, maker)
 

@@ -181,17 +181,27 @@ class Parent:
             raise
 
 
-def name(newborn: Newborn, birth: Birth, model: Birth, stdio: Stdio | None) -> None:
-    """Tell an init that was born ahead of need who it is; from now on it is as one born by `Parent.bear`.
+def name(newborn: Newborn, birth: Birth, model: Birth) -> None:
+    """Tell an init that was born ahead of need who it is. It makes its plans, and waits to be housed.
 
     Args:
+        birth: its root may still be missing.
         model: whom it was born to be like.
 
     Raises:
         OSError: it is dead.
         ValueError: its spec is longer than the dialogue carries.
     """
-    word, descriptors = unnamed.write(birth, model, stdio)
+    dialogue.say(newborn.dialogue, unnamed.write(birth, model))
+
+
+def house(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
+    """Tell one that has its name that its cgroups are made; from now on it is as one born by `Parent.bear`.
+
+    Raises:
+        OSError: it is dead.
+    """
+    word, descriptors = unnamed.write_house(birth, stdio)
     dialogue.say(newborn.dialogue, word, *descriptors)
 
 

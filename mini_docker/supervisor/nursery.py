@@ -16,7 +16,7 @@ from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
-from mini_docker.libcontainer.terms import Birth, Stdio
+from mini_docker.libcontainer.terms import Birth
 from mini_docker.libcontainer.unnamed import expectable
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor.loop import READ, Loop, Timer
@@ -56,15 +56,15 @@ class Nursery:
         self._mounts = MountTable()
         self._filling = self._patience = Timer(self._fill)
 
-    def take(self, birth: Birth, stdio: Stdio | None) -> Newborn | None:
-        """The init that waited, told that it is this one, and the caller's now; None when there is none of its like."""
+    def take(self, birth: Birth) -> Newborn | None:
+        """The init that waited, told who it is, now the caller's to house or to bury; None when none is of its like."""
         if self._mounts.changed():
             self._dismiss()  # in there the host's files are as they were
         waiting = self._waiting
         if waiting is None or not expectable(birth, waiting.model):
             return None
         try:
-            name(waiting.newborn, birth, waiting.model, stdio)
+            name(waiting.newborn, birth, waiting.model)
         except ValueError:
             return None  # more than the dialogue carries; it goes on waiting
         except OSError:

@@ -21,7 +21,7 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
-from mini_docker.libcontainer.parent import Parent, born_into, bury, joinable_flags
+from mini_docker.libcontainer.parent import Newborn, Parent, born_into, bury, house, joinable_flags
 from mini_docker.libcontainer.privileges import bounding_set
 from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux.dns_sockets import open_dns_sockets
@@ -47,14 +47,15 @@ class Announcement:
 
     Attributes:
         by: who announced it.
-        terms: without a narration, which comes with the creation.
+        birth: without its root, which comes with the creation.
         stdio: what shall become of its streams, as the protocol says it.
+        named: an init that was born ahead of need and has got its name; None if one must be born.
     """
 
     by: Connection
-    spec: ContainerSpec
-    terms: Terms
+    birth: Birth
     stdio: dict[str, Any]
+    named: Newborn | None
 
 
 class Supervisor:
@@ -106,7 +107,7 @@ class Supervisor:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
         for id_ in [id_ for id_, announced in self._announced.items() if announced.by is connection]:
-            del self._announced[id_]
+            self._call_off(self._announced.pop(id_))
         self._stay_if_needed()
 
     def _stay_if_needed(self) -> None:
@@ -153,7 +154,7 @@ class Supervisor:
         container = self._get(request)
         connection.reply({}, (container.root,) if container.root >= 0 else ())
 
-    def _announce(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
+    def _announce(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         """Read who will be created, while the daemon makes what it needs. Whoever hangs up meanwhile takes it back."""
         id_: str = request["container"]
         if id_ in self._containers or id_ in self._announced:
@@ -162,31 +163,38 @@ class Supervisor:
         spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
         bounding_set(spec.process)  # says now what is wrong with it: later an answer to something else is due
         terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_))
-        self._announced[id_] = Announcement(connection, spec, terms, request["stdio"])
+        if request["narrate"]:
+            terms = replace(terms, narration=descriptors.pop())
+        birth = Birth(spec, -1, "", self._stage, terms)
+        self._announced[id_] = Announcement(connection, birth, request["stdio"], self._nursery.take(birth))
         connection.reply({})
+
+    def _call_off(self, announced: Announcement) -> None:
+        """It will not be created."""
+        if announced.named is not None:
+            bury(self._kernel, announced.named)
+        if announced.birth.terms.narration >= 0:
+            os.close(announced.birth.terms.narration)
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         id_: str = request["container"]
         announced = self._announced.pop(id_, None)
         if announced is None:
             raise Conflict(f"container {id_} is created before it was announced")
-        spec = announced.spec
-        narration = descriptors.pop() if request["narrate"] else -1
         root = descriptors.pop() if request["has_root"] else -1
-        terms = replace(announced.terms, narration=narration)
-        birth = Birth(spec, root, request["root_path"], self._stage, terms)
+        birth = replace(announced.birth, root=root, root_path=request["root_path"])
         try:
-            container = self._bear_container(connection, id_, birth, announced.stdio)
+            container = self._bear_container(connection, id_, replace(announced, birth=birth))
         except BaseException:
             if root >= 0:
                 os.close(root)
             raise
         finally:
-            if narration >= 0:
-                os.close(narration)  # init has its own by now; at its exec the listener hears the end
+            if birth.terms.narration >= 0:
+                os.close(birth.terms.narration)  # init has its own by now; at its exec the listener hears the end
         self._containers[id_] = container
         self._nursery.expect_like(birth)
-        if spec.resources.memory_bytes > 0:
+        if birth.spec.resources.memory_bytes > 0:
             self._watch_oom(container)
 
     def _watch_oom(self, container: HeldContainer) -> None:
@@ -210,9 +218,8 @@ class Supervisor:
             self._loop.forget(watch.fileno())
             watch.close()
 
-    def _bear_container(
-        self, connection: Connection, id_: str, birth: Birth, stdio_wish: dict[str, Any]
-    ) -> HeldContainer:
+    def _bear_container(self, connection: Connection, id_: str, announced: Announcement) -> HeldContainer:
+        birth, stdio_wish, named = announced.birth, announced.stdio, announced.named
         spec = birth.spec
 
         def sandboxed(outcome: Outcome) -> None:
@@ -226,7 +233,9 @@ class Supervisor:
             init.close_netlink()
 
         def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = self._nursery.take(birth, streams) or born_into(
+            nonlocal named
+            named, told = None, named
+            newborn = self._housed(told, birth, streams) or born_into(
                 self._cgroups,
                 spec.cgroup,
                 birth.terms,
@@ -240,8 +249,22 @@ class Supervisor:
             stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
-        init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
+        try:
+            init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
+        finally:
+            if named is not None:
+                bury(self._kernel, named)  # there were no pipes to be had for it
         return HeldContainer(id_, spec.cgroup, joinable_flags(spec), init, birth.root)
+
+    def _housed(self, named: Newborn | None, birth: Birth, streams: Stdio | None) -> Newborn | None:
+        """The init that has its name already, told where it will live; None when there is none."""
+        if named is not None:
+            try:
+                house(named, birth, streams)
+            except OSError:
+                bury(self._kernel, named)  # it is dead: somebody else killed it
+                return None
+        return named
 
     @staticmethod
     def _bear(process: ProcessSpec, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]) -> HeldProcess:

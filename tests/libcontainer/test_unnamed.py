@@ -37,10 +37,11 @@ def test_a_name_says_all_that_a_birth_does(
     told = birth(spec, replace(TERMS, seccomp=seccomp), root=7 if has_root else -1)
     model = birth(guessed)
     joined = []
-    name, sent = unnamed.write(told, model, (10, 11, 12) if has_stdio else None)
-    name = dialogue.Named(json.loads(json.dumps(name.birth)))
+    name = dialogue.Named(json.loads(json.dumps(unnamed.write(replace(told, root=-1), model).birth)))
+    named = unnamed.read(name, model, lambda cgroup, kernel: joined.append(cgroup))
+    house, sent = unnamed.write_house(told, (10, 11, 12) if has_stdio else None)
     received = [descriptor + 100 for descriptor in sent]
-    heard, stdio = unnamed.read(name, received, model, lambda cgroup, kernel: joined.append(cgroup))
+    heard, stdio = unnamed.read_house(house, received, named)
     assert heard.terms.join_cgroups is not None
     heard.terms.join_cgroups(None)  # type: ignore[arg-type]
     assert joined == [spec.cgroup]
@@ -49,15 +50,18 @@ def test_a_name_says_all_that_a_birth_does(
     assert stdio == ((110, 111, 112) if has_stdio else None)
 
 
-def test_a_name_travels_with_its_descriptors() -> None:
-    """The dialogue carries a whole spec, a root and three streams in one word."""
+def test_a_name_and_a_house_travel() -> None:
+    """The dialogue carries a whole spec in one word, a root and three streams in another."""
     ours, theirs = dialogue.pair()
     with ours, theirs:
         mounts = (Mount("/a", "bind", "/b", ("ro",)),) * 50
-        word, _ = unnamed.write(birth(replace(USUAL, mounts=mounts)), birth(), (0, 1, 2))
-        dialogue.say(ours, word, ours.fileno(), 0, 1, 2)
+        name = unnamed.write(birth(replace(USUAL, mounts=mounts)), birth())
+        house, _ = unnamed.write_house(birth(), (0, 1, 2))
+        dialogue.say(ours, name)
+        dialogue.say(ours, house, ours.fileno(), 0, 1, 2)
+        assert dialogue.hear(theirs) == (name, [])
         heard, descriptors = dialogue.hear(theirs)
-        assert heard == word
+        assert heard == house
         assert len(descriptors) == 4
         for descriptor in descriptors:
             os.close(descriptor)

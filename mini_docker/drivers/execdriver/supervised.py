@@ -93,14 +93,15 @@ class SupervisedDriver:
             with self._supervisor.talk() as talk:
                 # Half a millisecond each, side by side: the supervisor reads the spec, and here the cgroups are made.
                 talk.say(
-                    "announce", container=container, spec=to_json(_without_profile(spec)),
-                    seccomp=self._filter(spec.process), stdio=_stdio_json(stdio),
+                    "announce", [narrate] if narrate >= 0 else [], container=container,
+                    spec=to_json(_without_profile(spec)), seccomp=self._filter(spec.process),
+                    stdio=_stdio_json(stdio), narrate=narrate >= 0,
                 )  # fmt: skip
                 warnings = cgroups.create(spec.cgroup, spec.resources)
                 talk.hear()
                 talk.say(
-                    "create", [descriptor for descriptor in (root.descriptor, narrate) if descriptor >= 0],
-                    container=container, has_root=root.descriptor >= 0, root_path=root.path, narrate=narrate >= 0,
+                    "create", [root.descriptor] if root.descriptor >= 0 else [],
+                    container=container, has_root=root.descriptor >= 0, root_path=root.path,
                 )  # fmt: skip
                 reply = talk.hear()
             return _sandbox(reply, tuple(warnings))
