@@ -45,6 +45,9 @@ from mini_docker.linux.narrated import narrate_to
 NETLINK_ROUTE = 0
 _ALL_IDS = ["0", "0", str(2**32 - 1)]
 
+_LEAST_READ, _MOST_READ = 1 << 14, 1 << 20
+"""Bytes of a file of the container that are looked at."""
+
 
 def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | None) -> NoReturn:
     """Become the container's init. *stdio* is None when it gets a terminal."""
@@ -342,8 +345,11 @@ def _text(path: str) -> str:
     except OSError:
         return ""
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return ""
-        return os.read(descriptor, 1 << 20).decode(errors="surrogateescape")
+        # proc's files claim to be empty. A buffer of a megabyte would be mapped and unmapped for two lines.
+        size = min(max(status.st_size, _LEAST_READ), _MOST_READ)
+        return os.read(descriptor, size).decode(errors="surrogateescape")
     finally:
         os.close(descriptor)

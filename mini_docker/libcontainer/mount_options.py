@@ -8,7 +8,7 @@ Source: OCI runtime specification 1.2, config.md, "Linux mount options"; mount(8
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 
 from mini_docker.dataclasses import dataclass
 from mini_docker.libcontainer.config import Mount
@@ -99,7 +99,8 @@ def is_bind(mount: Mount) -> bool:
     return mount.type == "bind" or "bind" in mount.options or "rbind" in mount.options
 
 
-def sort_options(options: Iterable[str], bind: bool) -> MountOptions:
+@functools.lru_cache(128)  # a cgroup v1 container has nine mounts with the same words
+def sort_options(options: tuple[str, ...], bind: bool) -> MountOptions:
     """Each word in its place; what no table knows is the file system's own.
 
     Args:

@@ -32,7 +32,7 @@ def main(args: list[str]) -> int:
     Returns:
         0 at its own end; 1 when another supervisor holds the run folder.
     """
-    seal_interpreter()
+    seal_interpreter(by_window=True)
     run, ready = args[0], int(args[1])
     os.makedirs(run, exist_ok=True, mode=0o711)
     lock = os.open(f"{run}/supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
