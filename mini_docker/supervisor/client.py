@@ -19,6 +19,7 @@ from mini_docker import launcher
 from mini_docker.dataclasses import dataclass
 from mini_docker.errors import MiniDockerError, Unavailable
 from mini_docker.supervisor import protocol
+from mini_docker.supervisor.blueprint import Blueprint
 from mini_docker.supervisor.protocol import Frame, FrameReader
 
 RETRY_SECONDS = 1.0
@@ -203,6 +204,15 @@ class Talk:
     def __init__(self, channel: _Channel) -> None:
         self._channel = channel
 
+    @property
+    def known(self) -> Blueprint | None:
+        """The last blueprint that went over this connection and was understood."""
+        return self._channel.known
+
+    @known.setter
+    def known(self, blueprint: Blueprint) -> None:
+        self._channel.known = blueprint
+
     def say(self, verb: str, descriptors: Sequence[int] = (), **fields: Any) -> None:
         """Ask.
 
@@ -229,6 +239,7 @@ class _Channel:
     def __init__(self, channel: socket.socket) -> None:
         self._socket = channel
         self._reader = FrameReader()
+        self.known: Blueprint | None = None
 
     def ask(self, request: Frame, descriptors: list[int] | None = None) -> Reply:
         self.say(request, descriptors)

@@ -19,7 +19,7 @@ from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.cgroups.view import spell_out
-from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, from_json
+from mini_docker.libcontainer.config import ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import Newborn, Parent, born_into, bury, house, joinable_flags
 from mini_docker.libcontainer.privileges import bounding_set
@@ -27,6 +27,8 @@ from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
+from mini_docker.supervisor.blueprint import Blueprint
+from mini_docker.supervisor.blueprint import read as read_blueprint
 from mini_docker.supervisor.connection import Connection
 from mini_docker.supervisor.container import HeldContainer, LogBell, ending_event, found_earlier
 from mini_docker.supervisor.endings import Endings
@@ -41,21 +43,42 @@ LONELY_SECONDS = 5.0
 """How long it stays without containers when a daemon vanished: the next one may come at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Announcement:
-    """A container that will be created.
+    """A container that will be created, and what is ready for it.
 
     Attributes:
         by: who announced it.
         birth: without its root, which comes with the creation.
         stdio: what shall become of its streams, as the protocol says it.
-        named: an init that was born ahead of need and has got its name; None if one must be born.
+        named: an init that was born ahead of need and has got its name; None if one must be born, or when it is taken.
+        log: the open log of its output; None if it wants none, or when it is taken.
     """
 
     by: Connection
     birth: Birth
     stdio: dict[str, Any]
-    named: Newborn | None
+    named: Newborn | None = None
+    log: LogWriter | None = None
+
+    def take_named(self) -> Newborn | None:
+        """It is the caller's now."""
+        named, self.named = self.named, None
+        return named
+
+    def take_log(self) -> LogWriter | None:
+        """It is the caller's now."""
+        log, self.log = self.log, None
+        return log
+
+    def release(self, kernel: Kernel) -> None:
+        """Let go of what nobody has taken, and of our end of the narration: init has its own by now, if it was born."""
+        if (named := self.take_named()) is not None:
+            bury(kernel, named)
+        if (log := self.take_log()) is not None:
+            log.close()
+        if self.birth.terms.narration >= 0:
+            os.close(self.birth.terms.narration)
 
 
 class Supervisor:
@@ -79,6 +102,7 @@ class Supervisor:
         self._announced: dict[str, Announcement] = {}
         self._containers: dict[str, HeldContainer] = {}
         self._connections: set[Connection] = set()
+        self._known: dict[Connection, Blueprint] = {}
         self._subscribers: set[Connection] = set()
         self._verbs: dict[str, Callable[[Connection, Frame, list[int]], None]] = {
             "subscribe": self._subscribe, "list": self._list, "announce": self._announce, "create": self._create,
@@ -106,8 +130,9 @@ class Supervisor:
     def _closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
+        self._known.pop(connection, None)
         for id_ in [id_ for id_, announced in self._announced.items() if announced.by is connection]:
-            self._call_off(self._announced.pop(id_))
+            self._announced.pop(id_).release(self._kernel)
         self._stay_if_needed()
 
     def _stay_if_needed(self) -> None:
@@ -159,22 +184,23 @@ class Supervisor:
         id_: str = request["container"]
         if id_ in self._containers or id_ in self._announced:
             raise Conflict(f"container {id_} exists in the supervisor already")
-        spec = from_json(ContainerSpec, request["spec"])
-        spec = replace(spec, mounts=spell_out(spec, self._cgroups.hierarchy))
+        blueprint = read_blueprint(request["blueprint"], self._known.get(connection))
+        spec = replace(blueprint.spec, mounts=spell_out(blueprint.spec, self._cgroups.hierarchy))
         bounding_set(spec.process)  # says now what is wrong with it: later an answer to something else is due
-        terms = Terms(_program(request), self._last_capability, keyring=_keyring(id_))
+        self._known[connection] = blueprint
+        terms = Terms(blueprint.seccomp, self._last_capability, keyring=_keyring(id_))
         if request["narrate"]:
             terms = replace(terms, narration=descriptors.pop())
-        birth = Birth(spec, -1, "", self._stage, terms)
-        self._announced[id_] = Announcement(connection, birth, request["stdio"], self._nursery.take(birth))
+        announced = Announcement(connection, Birth(spec, -1, "", self._stage, terms), request["stdio"])
+        try:
+            announced.named = self._nursery.take(announced.birth)
+            # To make a file takes up to 0.3 ms, and the daemon is busy.
+            announced.log = _log_writer(announced.stdio)
+        except BaseException:
+            announced.release(self._kernel)
+            raise
+        self._announced[id_] = announced
         connection.reply({})
-
-    def _call_off(self, announced: Announcement) -> None:
-        """It will not be created."""
-        if announced.named is not None:
-            bury(self._kernel, announced.named)
-        if announced.birth.terms.narration >= 0:
-            os.close(announced.birth.terms.narration)
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         id_: str = request["container"]
@@ -184,14 +210,13 @@ class Supervisor:
         root = descriptors.pop() if request["has_root"] else -1
         birth = replace(announced.birth, root=root, root_path=request["root_path"])
         try:
-            container = self._bear_container(connection, id_, replace(announced, birth=birth))
+            container = self._bear_container(connection, id_, birth, announced)
         except BaseException:
             if root >= 0:
                 os.close(root)
             raise
         finally:
-            if birth.terms.narration >= 0:
-                os.close(birth.terms.narration)  # init has its own by now; at its exec the listener hears the end
+            announced.release(self._kernel)
         self._containers[id_] = container
         self._nursery.expect_like(birth)
         if birth.spec.resources.memory_bytes > 0:
@@ -218,9 +243,8 @@ class Supervisor:
             self._loop.forget(watch.fileno())
             watch.close()
 
-    def _bear_container(self, connection: Connection, id_: str, announced: Announcement) -> HeldContainer:
-        birth, stdio_wish, named = announced.birth, announced.stdio, announced.named
-        spec = birth.spec
+    def _bear_container(self, connection: Connection, id_: str, birth: Birth, announced: Announcement) -> HeldContainer:
+        spec, stdio_wish = birth.spec, announced.stdio
 
         def sandboxed(outcome: Outcome) -> None:
             if outcome is not None:
@@ -233,27 +257,18 @@ class Supervisor:
             init.close_netlink()
 
         def bear(streams: Stdio | None) -> HeldProcess:
-            nonlocal named
-            named, told = None, named
-            newborn = self._housed(told, birth, streams) or born_into(
+            newborn = self._housed(announced.take_named(), birth, streams) or born_into(
                 self._cgroups,
                 spec.cgroup,
                 birth.terms,
                 lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
             )
-            try:
-                log = _log_writer(stdio_wish)  # only now: to make a file takes 0.3 ms, and init is busy already
-            except BaseException:
-                bury(self._kernel, newborn)  # which waits for its end: a kill of one that has done nothing is short
-                raise
-            stdio = ProcessStdio(self._loop, log, stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_))
+            stdio = ProcessStdio(
+                self._loop, announced.take_log(), stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_)
+            )
             return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
 
-        try:
-            init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
-        finally:
-            if named is not None:
-                bury(self._kernel, named)  # there were no pipes to be had for it
+        init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
         return HeldContainer(id_, spec.cgroup, joinable_flags(spec), init, birth.root)
 
     def _housed(self, named: Newborn | None, birth: Birth, streams: Stdio | None) -> Newborn | None:
@@ -299,7 +314,8 @@ class Supervisor:
             raise Conflict(f"exec {execution} exists already")
         process = from_json(ProcessSpec, request["process"])
         stdio_wish = request["stdio"]
-        terms = Terms(_program(request), self._last_capability, keyring=_keyring(container.id))
+        seccomp = base64.b64decode(request["seccomp"])
+        terms = Terms(seccomp, self._last_capability, keyring=_keyring(container.id))
         entry = Entry(container.init.pid, container.init.pidfd, container.namespaces, terms)
         failed = False
 
@@ -473,10 +489,6 @@ def inside(kernel: Kernel, namespace: int) -> Iterator[None]:
 
 def _reply_outcome(connection: Connection, outcome: Outcome, reply: Frame) -> None:
     connection.reply(reply if outcome is None else protocol.error_frame(outcome))
-
-
-def _program(request: Frame) -> bytes:
-    return base64.b64decode(request["seccomp"])
 
 
 def _keyring(container: str) -> str:

@@ -29,6 +29,8 @@ from mini_docker.libcontainer.seccomp.compiler import compile_profile
 from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.linux.narrated import narrate_to
+from mini_docker.supervisor.blueprint import Blueprint
+from mini_docker.supervisor.blueprint import write as write_blueprint
 from mini_docker.supervisor.client import Reply, SupervisorClient
 from mini_docker.supervisor.protocol import Frame
 
@@ -90,15 +92,16 @@ class SupervisedDriver:
             cgroups = self._cgroups
             if narrate >= 0:
                 cgroups = cgroups.through(narrate_to(LinuxKernel(), narrate, "daemon"))
+            blueprint = Blueprint(_without_profile(spec), self._filters.program(spec.process))
             with self._supervisor.talk() as talk:
-                # Half a millisecond each, side by side: the supervisor reads the spec, and here the cgroups are made.
+                # Half a millisecond each, side by side: the supervisor reads it, and here the cgroups are made.
                 talk.say(
                     "announce", [narrate] if narrate >= 0 else [], container=container,
-                    spec=to_json(_without_profile(spec)), seccomp=self._filter(spec.process),
-                    stdio=_stdio_json(stdio), narrate=narrate >= 0,
+                    blueprint=write_blueprint(blueprint, talk.known), stdio=_stdio_json(stdio), narrate=narrate >= 0,
                 )  # fmt: skip
                 warnings = cgroups.create(spec.cgroup, spec.resources)
                 talk.hear()
+                talk.known = blueprint
                 talk.say(
                     "create", [root.descriptor] if root.descriptor >= 0 else [],
                     container=container, has_root=root.descriptor >= 0, root_path=root.path,
@@ -322,7 +325,6 @@ def _without_profile(spec: ContainerSpec) -> ContainerSpec:
 
 
 def _without_seccomp(process: ProcessSpec) -> ProcessSpec:
-    """The profile travels compiled: as JSON it is a hundred times as long as all the rest."""
     return replace(process, seccomp=None)
 
 
