@@ -3,39 +3,38 @@
 They are found by their mount namespace: every daemon of a sitting has one of its own, its helpers (containerd, shims,
 proxies, our supervisor) live in it, and containers do not.
 
-What several processes weigh together is what the machine holds for them, for every contender alike: the anonymous
-memory of each, and each file-backed mapping (an interpreter, libc) once, as large as whoever of them has most of it
-resident. The sum of their RSS would count a shared page once for each of them. PSS (proc(5)) would not do: it shrinks
-when strangers run the same program. Anonymous pages that are still shared since a fork are counted for each process.
+What several processes weigh together is what the machine holds for them, for every contender alike: the page frames
+that any of them has mapped, each counted once. The sum of their RSS would count a shared page once for each of them.
+PSS (proc(5)) would not do: it shrinks when strangers run the same program.
+
+Source: proc(5) (``/proc/PID/maps``), the kernel's pagemap.rst. Frame numbers are shown to root alone.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_KERNEL_PAGES = (1 << 63) // PAGE_BYTES
 
 
-FilePart = tuple[str, str, int, int]
-"""A mapped part of a file: its device, its inode, its first offset and the one after its last."""
+_ENTRY = struct.Struct("=Q")
+_PRESENT = 1 << 63
+_FRAME = (1 << 55) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One process: its number, its command line, and what it has in memory, in bytes.
-
-    Attributes:
-        anonymous: what is the process's alone: heap, stacks, pages of files that it has written to.
-        files: what it has resident of each part of a file that it maps.
-    """
+    """One process: its number, its command line, and the numbers of the page frames that it has mapped."""
 
     pid: int
     command: str
-    anonymous: int
-    files: dict[FilePart, int]
+    frames: frozenset[int]
 
 
 def helpers_of(pid: int) -> list[Weight]:
@@ -46,51 +45,35 @@ def helpers_of(pid: int) -> list[Weight]:
         try:
             if os.readlink(folder / "ns/mnt") != namespace:
                 continue
-            anonymous, files = resident_parts((folder / "smaps").read_text(errors="replace"))
+            frames = resident_frames(int(folder.name))
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue  # it ended meanwhile, or is a zombie: those have no memory
-        found.append(Weight(int(folder.name), command, anonymous, files))
+        found.append(Weight(int(folder.name), command, frames))
     return found
 
 
 def held_bytes(processes: Iterable[Weight]) -> int:
     """What the machine holds for these processes together, in bytes. Of one alone, that is its RSS."""
-    total = 0
-    largest: dict[FilePart, int] = {}
-    for process in processes:
-        total += process.anonymous
-        for part, resident in process.files.items():
-            largest[part] = max(largest.get(part, 0), resident)
-    return total + sum(largest.values())
+    return len(frozenset().union(*(process.frames for process in processes))) * PAGE_BYTES
 
 
-def resident_parts(smaps: str) -> tuple[int, dict[FilePart, int]]:
-    """Read a text of /proc/PID/smaps (proc(5)).
+def resident_frames(pid: int) -> frozenset[int]:
+    """The page frames that a process has mapped.
 
-    Returns:
-        The anonymous memory, and what is resident of each part of a file, in bytes. Mappings without a file
-        (``inode`` 0: heap, stacks, vdso) count as anonymous wholly; a part mapped twice counts once.
+    Raises:
+        OSError: it has ended, or we may not look.
     """
-    anonymous = 0
-    files: dict[FilePart, int] = {}
-    part: FilePart | None = None
-    resident = 0
-    for line in smaps.splitlines():
-        name, *values = line.split(maxsplit=5)
-        if not name.endswith(":"):
-            start, end = (int(address, 16) for address in name.split("-"))
-            offset, device, inode = int(values[1], 16), values[2], values[3]
-            part = None if inode == "0" else (device, inode, offset, offset + end - start)
-        elif name == "Rss:":
-            resident = int(values[0]) * 1024
-            if part is None:
-                anonymous += resident
-        elif name == "Anonymous:" and part is not None:
-            written = int(values[0]) * 1024  # copies of the file's pages: the process's own
-            anonymous += written
-            files[part] = max(files.get(part, 0), resident - written)
-    return anonymous, files
+    frames = set()
+    with (PROC / str(pid) / "maps").open(errors="replace") as maps, (PROC / str(pid) / "pagemap").open("rb") as pagemap:
+        for line in maps:
+            start, end = (int(address, 16) // PAGE_BYTES for address in line.split(maxsplit=1)[0].split("-"))
+            if start >= _KERNEL_PAGES:
+                continue  # vsyscall
+            pagemap.seek(start * _ENTRY.size)
+            entries = pagemap.read((end - start) * _ENTRY.size)
+            frames.update(entry & _FRAME for (entry,) in _ENTRY.iter_unpack(entries) if entry & _PRESENT)
+    return frozenset(frames)
 
 
 def forget_peak(pid: int) -> None:

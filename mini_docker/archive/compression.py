@@ -15,7 +15,6 @@ import zlib
 from enum import Enum
 from typing import BinaryIO, Protocol, cast
 
-import zstandard
 from isal import igzip, igzip_lib
 from zlib_ng import zlib_ng
 
@@ -112,6 +111,8 @@ def _compressor(compression: Compression, level: int | None) -> _Press:
         press = zlib_ng.compressobj(6 if level is None else level, zlib_ng.DEFLATED, _GZIP_CONTAINER)
         return cast(_Press, press)
     if compression is Compression.ZSTD:
+        import zstandard  # here and below: every idle daemon would hold 0.7 MB for it, and few layers are so packed
+
         return zstandard.ZstdCompressor(level=3 if level is None else level, write_checksum=True).compressobj()
     if compression is Compression.XZ:
         return lzma.LZMACompressor(preset=level)
@@ -183,7 +184,10 @@ class _ZstdFrames:
     _PIECE_BYTES = 512
 
     def __init__(self, stream: BinaryIO) -> None:
+        import zstandard
+
         self._stream = stream
+        self._error = zstandard.ZstdError
         self._library = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW_BYTES)
         self._frame = self._library.decompressobj()
         self._between_frames = False
@@ -201,7 +205,10 @@ class _ZstdFrames:
             if self._between_frames:
                 self._frame = self._library.decompressobj()
                 self._between_frames = False
-            self._output = memoryview(self._frame.decompress(self._input))
+            try:
+                self._output = memoryview(self._frame.decompress(self._input))
+            except self._error as error:
+                raise EOFError(str(error)) from error
             self._input = b""
             if self._frame.eof:
                 self._between_frames = True
@@ -225,7 +232,7 @@ class _Guarded(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
             data = self._source.read(len(buffer))
-        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, _IsalError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, _IsalError) as error:
             raise Invalid(f"the {self._compression.value} stream is corrupt or truncated: {error}") from error
         except OSError as error:
             if error.errno is not None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import platform
 import signal
 import sys
 import threading
@@ -93,7 +92,7 @@ def require_linux_and_root() -> None:
     Raises:
         Unsupported: another system, or not root.
     """
-    if platform.system() != "Linux":
+    if sys.platform != "linux":
         raise Unsupported("containers are made by the Linux kernel: run 'vagrant up' and work in that machine")
     if os.geteuid() != 0:
         raise Unsupported("namespaces, mounts and networks need root: run it with sudo")
@@ -218,7 +217,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
         engine.register(name, handler)
 
     name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
-    files = NetworkFiles(settings, platform.node())
+    files = NetworkFiles(settings, os.uname().nodename)
     for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service, files).items():
         engine.register(name, handler)
     return Daemon(
@@ -237,7 +236,7 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
             name_service=name_service,
             events=EventLog(),
             kernel=kernel,
-            host_name=platform.node(),
+            host_name=os.uname().nodename,
             seccomp=default_profile(),
             last_capability=int(kernel.read_file("/proc/sys/kernel/cap_last_cap")),
             features=cgroups.features,

@@ -6,10 +6,11 @@ connection is handed over raw (`hijack`). It knows HTTP's framing and nothing of
 
 from __future__ import annotations
 
+import functools
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from email.utils import formatdate
 
 import h11
 
@@ -19,6 +20,20 @@ from mini_docker.http.raw import RawStream
 from mini_docker.http.wire import Wire
 
 _BODILESS = frozenset({204, 304})
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@functools.lru_cache(1)
+def http_date(seconds: int) -> str:
+    """A time as HTTP writes it (RFC 9110, section 5.6.7), whatever language this machine speaks.
+
+    Args:
+        seconds: since the epoch.
+    """
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 class Responder:
@@ -165,7 +180,7 @@ class Responder:
 
     def _head(self, status: int, headers: Headers) -> h11.Response:
         self._status = status
-        fields = [*headers, ("Date", formatdate(usegmt=True))]
+        fields = [*headers, ("Date", http_date(int(time.time())))]
         if self._last:
             fields.append(("Connection", "close"))
         return h11.Response(status_code=status, headers=fields, reason=REASONS.get(status, b""))

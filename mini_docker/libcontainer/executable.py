@@ -27,20 +27,28 @@ def find(args: Sequence[str], env: Sequence[str]) -> str:
         raise Invalid("no command specified")
     name = args[0]
     if "/" in name:
-        _check(name, name)
+        try:
+            reason = _objection(name)
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO).lower()
+            raise CannotExecute(f'exec: "{name}": stat {name}: {reason}', NOT_FOUND) from None
+        if reason:
+            raise CannotExecute(f'exec: "{name}": {reason}', NOT_EXECUTABLE)
         return name
     path = next((word[5:] for word in env if word.startswith("PATH=")), DEFAULT_PATH)
-    denied: CannotExecute | None = None
+    denied = ""
     for folder in path.split(":"):
-        candidate = os.path.join(folder or ".", name)
+        candidate = f"{folder or '.'}/{name}"
         try:
-            _check(name, candidate)
-        except CannotExecute as error:
-            if error.exit_code == NOT_EXECUTABLE:
-                denied = error
-            continue
-        return candidate
-    raise denied or CannotExecute(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
+            reason = _objection(candidate)
+        except OSError:
+            continue  # a folder that may not be searched counts as one that lacks the file, as in a shell
+        if not reason:
+            return candidate
+        denied = reason
+    if denied:
+        raise CannotExecute(f'exec: "{name}": {denied}', NOT_EXECUTABLE)
+    raise CannotExecute(f'exec: "{name}": executable file not found in $PATH', NOT_FOUND)
 
 
 def explain(name: str, number: int) -> CannotExecute:
@@ -50,14 +58,13 @@ def explain(name: str, number: int) -> CannotExecute:
     return CannotExecute(f'exec: "{name}": {reason}', NOT_EXECUTABLE if found else NOT_FOUND)
 
 
-def _check(name: str, path: str) -> None:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        # A folder of PATH that may not be searched counts as one that lacks the file, as in a shell.
-        reason = os.strerror(error.errno or errno.EIO).lower()
-        raise CannotExecute(f'exec: "{name}": stat {path}: {reason}', NOT_FOUND) from None
+def _objection(path: str) -> str:
+    """Why what lies there cannot be executed; empty when it can.
+
+    Raises:
+        OSError: nothing lies there.
+    """
+    mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        raise CannotExecute(f'exec: "{name}": is a directory', NOT_EXECUTABLE)
-    if not mode & 0o111:
-        raise CannotExecute(f'exec: "{name}": permission denied', NOT_EXECUTABLE)
+        return "is a directory"
+    return "" if mode & 0o111 else "permission denied"

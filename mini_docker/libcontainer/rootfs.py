@@ -129,16 +129,30 @@ class RootfsMaker:
 
     def attach(self) -> None:
         """Act three: every detached mount in its place, and device nodes in the image's own folders."""
+        ours: set[str] = set()
         for index, step in enumerate(self._plan.mounts):
             descriptor = self._picked[index]
-            is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            make_mount_point(step.target, is_directory)
-            if isinstance(step.what, NewFilesystem) and step.what.copy_up:
-                copy_up(step.target, descriptor)
-            self._kernel.move_mount(descriptor, c.AT_FDCWD, step.target)
+            new = step.what if isinstance(step.what, NewFilesystem) else None
+            if (new is not None and new.copy_up) or os.path.dirname(step.target) in ours:
+                make_mount_point(step.target, descriptor)
+            if new is not None:
+                ours.add(step.target)
+                if new.copy_up:
+                    copy_up(step.target, descriptor)
+            self._put(descriptor, step.target)
             os.close(descriptor)
         for device in self._plan.devices:
             _make_device(self._kernel, device)
+
+    def _put(self, descriptor: int, target: str) -> None:
+        """Attach a mount. Most places are there: to look first would cost each container 0.2 ms."""
+        try:
+            self._kernel.move_mount(descriptor, c.AT_FDCWD, target)
+        except SyscallError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+            make_mount_point(target, descriptor)
+            self._kernel.move_mount(descriptor, c.AT_FDCWD, target)
 
     def protect(self) -> None:
         """Last: hide and write-protect what the spec says, the root itself at the very end."""
@@ -198,14 +212,24 @@ class RootfsMaker:
         return in_stock if in_stock >= 0 else new_filesystem(self._kernel, what)
 
 
-def make_mount_point(path: str, is_directory: bool) -> None:
-    """Make sure that a directory, or a file, is there to be mounted on. Called after the pivot."""
-    if os.path.isdir(path) if is_directory else os.path.lexists(path):
+def make_mount_point(path: str, mount: int) -> None:
+    """Make sure that a directory is there, or a file, as *mount* is one. Called after the pivot.
+
+    Raises:
+        OSError: something else is there.
+    """
+    if not stat.S_ISDIR(os.fstat(mount).st_mode):
+        if not os.path.lexists(path):
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o644))
         return
-    parent = path if is_directory else os.path.dirname(path)
-    os.makedirs(parent, 0o755, exist_ok=True)
-    if not is_directory:
-        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o644))
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    except FileNotFoundError:
+        os.makedirs(path, 0o755)
 
 
 def _own_copy(kernel: Kernel, root: int) -> int:

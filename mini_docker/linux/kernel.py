@@ -322,9 +322,9 @@ class LinuxKernel:
         self._call("capset", header, data, shown=(hex(effective), hex(permitted), hex(inheritable)))
 
     def seccomp(self, program: bytes, flags: int = 0) -> None:
-        instructions = ctypes.create_string_buffer(program, len(program))
-        # struct sock_fprog: unsigned short len, pointer
-        filter_program = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
+        # struct sock_fprog: unsigned short len, pointer. A buffer of its own would be a new ctypes class each time.
+        instructions = ctypes.cast(ctypes.c_char_p(program), ctypes.c_void_p).value
+        filter_program = struct.pack("HxxxxxxQ", len(program) // 8, instructions)
         self._call(
             "seccomp", ctypes.c_uint(c.SECCOMP_SET_MODE_FILTER), ctypes.c_uint(flags), filter_program,
             shown=(f"<{len(program) // 8} instructions>", flags),

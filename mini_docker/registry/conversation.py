@@ -6,7 +6,6 @@ not what the requests are about.
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -184,5 +183,7 @@ def _retry_after(response: Response) -> float | None:
         return None
     if text.isdigit():
         return float(text)
+    import email.utils  # few registries give dates, and every daemon would hold 0.3 MB of mail for it
+
     parsed = email.utils.parsedate_tz(text)
     return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())

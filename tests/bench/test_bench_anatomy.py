@@ -8,11 +8,13 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from bench.anatomy.report import job_stages
 from bench.anatomy.stages import rows, stages_of
 from bench.anatomy.timed_kernel import Call, CallLog, TimedKernel
 from bench.bundle import config, seccomp
-from bench.processes import Weight, forget_peak, held_bytes, peak_bytes, resident_parts
+from bench.processes import PAGE_BYTES, Weight, forget_peak, held_bytes, peak_bytes, resident_frames
 from mini_docker.linux.recording import RecordingKernel
 
 
@@ -118,50 +120,48 @@ def test_rules_for_other_machines_and_capabilities_are_left_out() -> None:
     assert [rule["names"] for rule in seccomp(profile, "x86_64")["syscalls"]] == [["read"], ["chroot"]]
 
 
-SMAPS = """\
-400000-402000 r-xp 00001000 fd:01 77 /usr/bin/an interpreter
-Size:                  8 kB
-Rss:                   8 kB
-Anonymous:             0 kB
-VmFlags: rd ex mr mw me
-402000-403000 rw-p 00003000 fd:01 77 /usr/bin/an interpreter
-Rss:                   4 kB
-Anonymous:             4 kB
-VmFlags: rd wr mr mw me
-900000-a00000 rw-p 00000000 00:00 0 [heap]
-Rss:                 100 kB
-Anonymous:           100 kB
-"""
-
-
-def test_resident_memory_is_divided_into_the_process_s_own_and_parts_of_files() -> None:
-    """A page of a file that was written to is the process's own."""
-    code, data = ("fd:01", "77", 0x1000, 0x3000), ("fd:01", "77", 0x3000, 0x4000)
-    assert resident_parts(SMAPS) == (104 << 10, {code: 8 << 10, data: 0})
-    assert resident_parts("") == (0, {})
-
-
 def test_processes_together_hold_a_shared_page_once() -> None:
-    """The same part of a file counts as large as whoever has most of it; others, and anonymous memory, each."""
-    part, other = ("fd:01", "77", 0, 8192), ("fd:02", "77", 0, 8192)
-    first, second = Weight(1, "a", 100, {part: 4096}), Weight(2, "b", 10, {part: 8192, other: 4096})
-    assert held_bytes([first]) == 100 + 4096
-    assert held_bytes([first, second]) == 110 + 8192 + 4096
+    """Whoever maps it."""
+    first, second = Weight(1, "a", frozenset({1, 2, 3})), Weight(2, "b", frozenset({3, 4}))
+    assert held_bytes([first]) == 3 * PAGE_BYTES
+    assert held_bytes([first, second]) == 4 * PAGE_BYTES
     assert held_bytes([]) == 0
 
 
+@pytest.mark.root
 def test_one_process_alone_holds_its_resident_set() -> None:
-    """What is divided adds up to what the kernel tells in smaps_rollup."""
+    """Frames add up to what the kernel tells in smaps_rollup, but for pages that it counts for nobody."""
     with subprocess.Popen(["sleep", "1000"]) as process:
         try:
             process.send_signal(signal.SIGSTOP)  # its memory holds still
             os.waitpid(process.pid, os.WUNTRACED)
-            folder = Path("/proc") / str(process.pid)
-            rollup = (folder / "smaps_rollup").read_text().split()
-            anonymous, files = resident_parts((folder / "smaps").read_text())
-            assert anonymous + sum(files.values()) == int(rollup[rollup.index("Rss:") + 1]) * 1024
+            rollup = (Path("/proc") / str(process.pid) / "smaps_rollup").read_text().split()
+            resident = int(rollup[rollup.index("Rss:") + 1]) * 1024
+            held = held_bytes([Weight(process.pid, "sleep", resident_frames(process.pid))])
+            assert 0 <= held - resident <= 8 * PAGE_BYTES
         finally:
             process.kill()
+
+
+@pytest.mark.root
+def test_what_a_fork_left_shared_is_held_once() -> None:
+    """A child that has written nothing holds little of its own."""
+    with mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory[:] = b"x" * len(memory)
+        ready, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(ready, 1)
+            os._exit(0)
+        try:
+            mine, other = (Weight(pid, "", resident_frames(pid)) for pid in (os.getpid(), child))
+            assert len(other.frames) * PAGE_BYTES > 16 << 20
+            assert held_bytes([mine, other]) - held_bytes([mine]) < 4 << 20
+        finally:
+            os.write(told, b"x")
+            os.waitpid(child, 0)
+            os.close(ready)
+            os.close(told)
 
 
 def test_a_peak_is_remembered_until_it_is_forgotten() -> None:

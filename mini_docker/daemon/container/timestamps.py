@@ -5,9 +5,9 @@ Source: RFC 3339; Go's ``time.RFC3339Nano``, which drops trailing zeros.
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
+from datetime import UTC, datetime
 
 from mini_docker.errors import Invalid
 
@@ -61,7 +61,7 @@ def parse_time(text: str, now: int | None = None) -> int:
         zone = match[8] or "Z"
         offset = 0 if zone in "Zz" else int(zone[0] + "1") * (int(zone[1:3]) * 3600 + int(zone[4:6]) * 60)
         try:
-            seconds = calendar.timegm((year, month, day, hour, minute, second)) - offset
+            seconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) - offset
         except ValueError as error:
             raise Invalid(f"invalid time {text!r}: {error}") from None
         return seconds * _NANO + int((match[7] or "").ljust(9, "0"))

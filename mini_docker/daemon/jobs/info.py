@@ -7,7 +7,6 @@ says beside (execution driver, its walls) the words are ours.
 from __future__ import annotations
 
 import os
-import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -87,7 +86,7 @@ class Info:
             job,
             {
                 "ID": self._identity,
-                "Name": platform.node(),
+                "Name": os.uname().nodename,
                 "Containers": len(counts),
                 "ContainersRunning": running,
                 "ContainersPaused": paused,
@@ -116,11 +115,11 @@ class Info:
                 "LoggingDriver": "json-file",
                 "CgroupDriver": "cgroupfs",
                 "CgroupVersion": str(settings.cgroup_version),
-                "KernelVersion": platform.release(),
+                "KernelVersion": os.uname().release,
                 "OperatingSystem": operating_system(),
                 "OSVersion": "",
                 "OSType": "linux",
-                "Architecture": platform.machine(),
+                "Architecture": os.uname().machine,
                 "NCPU": os.cpu_count() or 1,
                 "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
                 "IndexServerAddress": INDEX_SERVER,

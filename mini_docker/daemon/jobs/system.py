@@ -5,7 +5,7 @@ Classic Docker's DaemonVersion (``builtins/builtins.go``).
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 import time
 from collections import Counter
@@ -38,7 +38,7 @@ def version(job: Job) -> None:
         "Experimental": "false",
         "GitCommit": "",
         "GoVersion": "",
-        "KernelVersion": platform.release(),
+        "KernelVersion": os.uname().release,
         "MinAPIVersion": MIN_API_VERSION,
         "Os": "linux",
     }

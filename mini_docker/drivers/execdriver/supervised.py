@@ -11,7 +11,6 @@ import base64
 import contextlib
 import errno
 import os
-import platform
 import signal
 import socket
 import threading
@@ -298,7 +297,7 @@ class SeccompFilters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._programs: dict[tuple[int, tuple[str, ...]], tuple[Mapping[str, Any], bytes]] = {}
-        major, minor = platform.release().split(".")[:2]
+        major, minor = os.uname().release.split(".")[:2]
         self._kernel = int(major), int(minor.partition("-")[0])
 
     def program(self, process: ProcessSpec) -> bytes:
@@ -312,7 +311,7 @@ class SeccompFilters:
         with self._lock:
             kept = self._programs.get(key)
         if kept is None:
-            kept = profile, compile_profile(profile, capabilities, platform.machine(), self._kernel)
+            kept = profile, compile_profile(profile, capabilities, os.uname().machine, self._kernel)
             with self._lock:
                 if len(self._programs) >= 64:
                     self._programs.clear()
