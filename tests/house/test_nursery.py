@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
+from mini_docker.libcontainer.config import ContainerSpec, Namespace, ProcessSpec
+from mini_docker.supervisor.blueprint import Blueprint, write
+from mini_docker.supervisor.protocol import SOCKET_NAME, FrameReader, send
 from tests.house.house import House
 from tests.house.test_outliving import lives, wait_for
 
@@ -178,3 +182,24 @@ def test_it_ends_with_the_supervisor(house: House) -> None:
     house.stop()
     wait_for(lambda: not lives(waiting))
     house.start()
+
+
+def test_one_that_is_called_off_by_its_name_ends(house: House) -> None:
+    """It got its name with the announcement; who hangs up before the creation takes it along."""
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    kinds = ("mount", "pid", "uts", "ipc", "network")
+    spec = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in kinds), cgroup="docker/never")
+    request = {
+        "verb": "announce", "container": "never", "blueprint": write(Blueprint(spec, b""), None), "narrate": False,
+        "stdio": {"log": "", "open_stdin": False, "stdin_once": False},
+    }  # fmt: skip
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(house.folder / "run" / SOCKET_NAME))
+        send(channel, request, [])
+        reader = FrameReader()
+        assert reader.feed(channel)
+        assert reader.frame() == {}
+        assert lives(waiting)
+    wait_for(lambda: not lives(waiting))
+    assert house.ours("run", "--rm", "busybox", "echo", "well").out == "well\n"
