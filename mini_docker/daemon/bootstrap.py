@@ -47,7 +47,9 @@ from mini_docker.drivers.networkdriver.bridge_options import default_network
 from mini_docker.drivers.networkdriver.dns import DnsServer
 from mini_docker.drivers.networkdriver.host import HostDriver
 from mini_docker.drivers.networkdriver.host_bridge import can_route_loopback
+from mini_docker.drivers.networkdriver.narrated_ports import NarratedPortHolder, NarratedProxies
 from mini_docker.drivers.networkdriver.none import NoneDriver
+from mini_docker.drivers.networkdriver.port_holder import PortHolder
 from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
 from mini_docker.engine import Engine, Handler
 from mini_docker.errors import Invalid, MiniDockerError, Unsupported
@@ -61,7 +63,7 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
 from mini_docker.linux.firewall_choice import choose_firewall
 from mini_docker.linux.kernel import Kernel, LinuxKernel
-from mini_docker.linux.narrated_network import Audience, NarratedFirewall, NarratedNetlink
+from mini_docker.linux.narrated_network import Audience, NarratedFirewall, NarratedNetlink, narrated_dns
 from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.registry.service import RegistryService
 
@@ -216,7 +218,9 @@ def build(said: DaemonFlags, engine: Engine) -> Daemon:
     for name, handler in handlers.items():
         engine.register(name, handler)
 
-    name_service = NameService(DnsServer(), exec_driver.open_dns, containers, settings.dns)
+    name_service = NameService(
+        DnsServer(), narrated_dns(exec_driver.open_dns, network_audience), containers, settings.dns
+    )
     files = NetworkFiles(settings, os.uname().nodename)
     for name, handler in networks_jobs.handlers(networks, containers, exec_driver, name_service, files).items():
         engine.register(name, handler)
@@ -295,6 +299,12 @@ def _networks(said: DaemonFlags, kernel: Kernel, root: Path, audience: Audience)
     netlink = NarratedNetlink(LinuxNetlink(), audience).door()
     options = replace(said.bridge, userland_proxy=said.bridge.userland_proxy or not can_route_loopback(kernel))
     firewall = choose_firewall(options.instance_tag, options.iptables, loopback=not options.userland_proxy)
-    proxies = UserlandProxies(said.settings.exec_root / "proxies")
-    bridge = BridgeDriver(netlink, NarratedFirewall(firewall, audience).door(), kernel, options, proxies)
+    bridge = BridgeDriver(
+        netlink,
+        NarratedFirewall(firewall, audience).door(),
+        kernel,
+        options,
+        NarratedProxies(UserlandProxies(said.settings.exec_root / "proxies"), audience).door(),
+        NarratedPortHolder(PortHolder(), audience).door(),
+    )
     return bridge, NetworkTable(root / "networks", [bridge, HostDriver(), NoneDriver(netlink)])

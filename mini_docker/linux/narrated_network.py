@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
+from mini_docker.linux.dns_redirect import CHAIN, TABLE
+from mini_docker.linux.dns_sockets import ADDRESS as DNS_ADDRESS
+from mini_docker.linux.dns_sockets import PORT as DNS_PORT
+from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.firewall import BridgeRules, Firewall, LinkRule, PortForward, Rule
 from mini_docker.linux.narrated import Say, teller
-from mini_docker.linux.netlink import Netlink, NetlinkError
+from mini_docker.linux.netlink import Netlink
 from mini_docker.linux.netlink_requests import (
     AddAddress,
     AddRoute,
@@ -52,6 +56,24 @@ class Audience(threading.local):
         finally:
             self.say = None
 
+    @contextmanager
+    def told(self, order: str, words: str) -> Iterator[None]:
+        """Tell what the block does, with its result, when it is done.
+
+        Args:
+            order: as a program would give it.
+            words: what it means, and the manual page.
+        """
+        result = "0"
+        try:
+            yield
+        except Exception as error:
+            result = " ".join(str(error).split())  # nft draws arrows below its complaint: here it is one line
+            raise
+        finally:
+            if self.say is not None:
+                self.say(f"{order} = {result}  # {words}")
+
 
 class NarratedNetlink:
     """Stands in the door of `Netlink`, before the real one. Questions are not told, they change nothing."""
@@ -70,13 +92,8 @@ class NarratedNetlink:
             self._netlink.apply(requests, namespace_socket)
             return
         for request in requests:
-            order, words = told_request(request, namespace_socket)
-            try:
+            with self._audience.told(*told_request(request, namespace_socket)):
                 self._netlink.apply([request], namespace_socket)
-            except NetlinkError as error:
-                self._audience.say(f"{order} = {error}  # {words}")
-                raise
-            self._audience.say(f"{order} = 0  # {words}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._netlink, name)
@@ -99,36 +116,65 @@ class NarratedFirewall:
             return
         tool, page = TOOLS.get(self._firewall.name, (self._firewall.name,) * 2)
         told = (f"{tool}(<{len(rules)} rules>)", f"put all rules that shall hold in place of those that stand; {page}")
-        self._tell(lambda: self._firewall.install(rules), [told])
+        with self._audience.told(*told):
+            self._firewall.install(rules)
 
     def add(self, rules: Sequence[Rule]) -> None:
         if self._audience.say is None:
             self._firewall.add(rules)
             return
-        told = [sentence for rule in rules for sentence in told_rule(self._firewall, rule)]
-        self._tell(lambda: self._firewall.add(rules), told)
+        with ExitStack() as change:  # told in the rules' order: what was entered last is left first
+            for told in reversed([sentence for rule in rules for sentence in told_rule(self._firewall, rule)]):
+                change.enter_context(self._audience.told(*told))
+            self._firewall.add(rules)
+        self._tell_of_conversations(rules)
 
     def delete(self, rules: Sequence[Rule]) -> None:
         if self._audience.say is None:
             self._firewall.delete(rules)
             return
-        told = [sentence for rule in reversed(rules) for sentence in told_rule(self._firewall, rule, delete=True)]
-        self._tell(lambda: self._firewall.delete(rules), told)
+        with ExitStack() as change:
+            for rule in rules:
+                for told in reversed(list(told_rule(self._firewall, rule, delete=True))):
+                    change.enter_context(self._audience.told(*told))
+            self._firewall.delete(rules)
+        self._tell_of_conversations(rules)
 
-    def _tell(self, change: Callable[[], None], told: Sequence[tuple[str, str]]) -> None:
-        result = "0"
-        try:
-            change()
-        except Exception as error:
-            result = " ".join(str(error).split())  # nft draws arrows below its complaint: here it is one line
-            raise
-        finally:
-            for command, words in told:
+    def _tell_of_conversations(self, rules: Sequence[Rule]) -> None:
+        """The firewall has them forgotten in the background (conntrack.py): how that ends, nobody waits for."""
+        for rule in rules:
+            if isinstance(rule, PortForward) and rule.protocol == "udp":
                 assert self._audience.say is not None
-                self._audience.say(f"{command} = {result}  # {words}")
+                words = "in the background, have the kernel forget who spoke with that port before; conntrack(8)"
+                self._audience.say(f"IPCTNL_MSG_CT_DELETE(udp, CTA_PROTO_DST_PORT={rule.host_port})  # {words}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._firewall, name)
+
+
+def narrated_dns(open_sockets: Callable[[str], DnsSockets], audience: Audience) -> Callable[[str], DnsSockets]:
+    """What opens a container's DNS sockets and tells of it; *open_sockets* does it, by way of the supervisor."""
+
+    def opened(container: str) -> DnsSockets:
+        sockets = open_sockets(container)
+        if audience.say is not None:
+            for order, words in told_dns(sockets):
+                audience.say(f"{order} = 0  # {words}")
+        return sockets
+
+    return opened
+
+
+def told_dns(sockets: DnsSockets) -> Iterator[tuple[str, str]]:
+    """What was done for two DNS sockets in a container's network; each with its words, and the page."""
+    for kind, protocol, opened in (("SOCK_DGRAM", "udp", sockets.datagrams), ("SOCK_STREAM", "tcp", sockets.streams)):
+        port = opened.getsockname()[1]
+        words = f"inside the container's network: answer its questions to the name server by {protocol}"
+        yield f"bind({kind}, {DNS_ADDRESS}:{port})", f"{words}; bind(2), network_namespaces(7)"
+        if port != DNS_PORT:
+            rule = f"meta l4proto {protocol} ip daddr {DNS_ADDRESS} th dport {DNS_PORT} dnat to :{port}"
+            words = f"lead there who asks at port {DNS_PORT}, which stays free for a server of its own"
+            yield f"nft('add rule ip {TABLE.decode()} {CHAIN.decode()} {rule}')", f"{words}; nft(8)"
 
 
 def told_request(request: Request, namespace_socket: int | None = None) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from mini_docker.drivers.networkdriver.contract import (
 )
 from mini_docker.drivers.networkdriver.host_bridge import HostBridges
 from mini_docker.drivers.networkdriver.ip_allocator import IPAllocator
+from mini_docker.drivers.networkdriver.port_holder import PortHolder
 from mini_docker.drivers.networkdriver.port_mapper import PortMapper
 from mini_docker.drivers.networkdriver.rule_book import RuleBook
 from mini_docker.drivers.networkdriver.subnets import mac_address
@@ -83,20 +84,21 @@ class BridgeDriver:
 
     Args:
         proxies: who serves published ports where rules cannot lead them.
+        holder: who sits on published ports.
     """
 
     name = "bridge"
 
     def __init__(
         self, netlink: Netlink, firewall: Firewall, kernel: Kernel, options: BridgeOptions,
-        proxies: UserlandProxies | None = None,
+        proxies: UserlandProxies | None = None, holder: PortHolder | None = None,
     ) -> None:  # fmt: skip
         self._netlink = netlink
         self._firewall = firewall
         self._options = options
         self._bridges = HostBridges(netlink, kernel, options)
         self._rules = RuleBook(firewall)
-        self._ports = PortMapper(proxies, functools.partial(bridge_plan.needs_proxy, options))
+        self._ports = PortMapper(proxies, functools.partial(bridge_plan.needs_proxy, options), holder)
         self._lock = threading.Lock()
         self._networks: dict[str, _Network] = {}
         self._endpoints: dict[str, _Endpoint] = {}

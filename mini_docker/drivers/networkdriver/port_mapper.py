@@ -37,18 +37,20 @@ class PortMapper:
     Args:
         proxies: who serves ports; None where rules lead every port.
         needs_proxy: whether rules do not lead this one.
+        holder: who sits on the ports.
     """
 
     def __init__(
         self,
         proxies: UserlandProxies | None = None,
         needs_proxy: Callable[[PublishedPort], bool] = lambda port: False,
+        holder: PortHolder | None = None,
     ) -> None:
         self._lock = threading.Lock()
         self._proxies = proxies
         self._needs_proxy = needs_proxy
         self._allocator = PortAllocator()
-        self._holder = PortHolder()
+        self._holder = holder or PortHolder()
 
     def map(
         self,
