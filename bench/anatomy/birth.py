@@ -145,7 +145,7 @@ def _driver_birth(
     driver: NativeDriver, ends: queue.SimpleQueue[Exited], spec: ContainerSpec, bundle: Path, name: str
 ) -> list[Stage]:
     began = time.monotonic_ns()
-    sandbox = driver.create(name, spec, MountedRoot(path=str(bundle / "rootfs")), Stdio())
+    sandbox = driver.create(name, spec, lambda: MountedRoot(path=str(bundle / "rootfs")), Stdio())
     for descriptor in (sandbox.namespace, sandbox.netlink):
         if descriptor >= 0:
             os.close(descriptor)

@@ -39,30 +39,34 @@ class NetworkFiles:
         self._settings = settings
         self._host_name = host_name
 
-    def write(self, container: Container, linked_hosts: Sequence[Entry] = ()) -> dict[str, str]:
+    @staticmethod
+    def places(container: Container) -> dict[str, str]:
+        """Where they are: path in the container → path on the host."""
+        return {
+            "/etc/resolv.conf": str(container.resolv_conf_path),
+            "/etc/hostname": str(container.hostname_path),
+            "/etc/hosts": str(container.hosts_path),
+        }
+
+    def write(self, container: Container, linked_hosts: Sequence[Entry] = ()) -> None:
         """Write all three, for a container that is about to start and has its addresses.
 
         Args:
             linked_hosts: entries for /etc/hosts, of links.
-
-        Returns:
-            path in the container → path on the host.
 
         Raises:
             Invalid: an ``--add-host`` that is none.
         """
         hostname = self._hostname(container)
         conf = self._resolv_conf(container)
-        files = {
-            "/etc/resolv.conf": (container.resolv_conf_path, conf),
-            "/etc/hostname": (container.hostname_path, hostname + "\n"),
-            "/etc/hosts": (container.hosts_path, self._hosts(container, hostname, linked_hosts)),
-        }
-        for path, text in files.values():
+        for path, text in (
+            (container.resolv_conf_path, conf),
+            (container.hostname_path, hostname + "\n"),
+            (container.hosts_path, self._hosts(container, hostname, linked_hosts)),
+        ):
             _write(path, text)
             give_to_root(path, self._settings.ids)
         container.resolv_conf_hash = _hash(conf)
-        return {place: str(path) for place, (path, _) in files.items()}
 
     def correct(self, container: Container) -> None:
         """Let the files of a running container say on which networks it is now."""

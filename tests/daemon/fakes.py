@@ -231,11 +231,17 @@ class FakeExecDriver:
         return Walls(pid=True)
 
     def create(
-        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+        self,
+        container: str,
+        spec: ContainerSpec,
+        make_root: Callable[[], MountedRoot],
+        stdio: Stdio,
+        narrate: int = -1,
     ) -> Sandbox:
         self._maybe_fail("create")
         if container in self.sandboxes:
             raise Conflict(f"{container} exists")
+        make_root()
         self.sandboxes[container] = FakeSandbox(spec, FakeProcess(self, container, "", spec.process, stdio))
         return Sandbox(os.getpid(), os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY))
 

@@ -85,7 +85,11 @@ def test_both_halves_tell_their_steps(tmp_path: Path, busybox_root: Path) -> Non
     readable, writable = os.pipe()
     bench.made.append("told")
     made = driver.create(
-        "told", spec(process("true"), "mini-docker-test/told"), MountedRoot(path=str(busybox_root)), Stdio(), writable
+        "told",
+        spec(process("true"), "mini-docker-test/told"),
+        lambda: MountedRoot(path=str(busybox_root)),
+        Stdio(),
+        writable,
     )
     os.close(writable)
     os.close(made.namespace)

@@ -49,9 +49,13 @@ class Connections:
             container.attach(replace(attachment, network=name, network_id=network_id, endpoint=state))
             undo.callback(self._release_one, job, container, name)
 
-    def write_files(self, container: Container, linked_hosts: Sequence[Entry] = ()) -> dict[str, str]:
-        """Write the container's hostname, hosts and resolv.conf; see `NetworkFiles.write`."""
-        return self._files.write(container, linked_hosts)
+    def files(self, container: Container) -> dict[str, str]:
+        """Where the container's hostname, hosts and resolv.conf are; see `NetworkFiles.places`."""
+        return self._files.places(container)
+
+    def write_files(self, container: Container, linked_hosts: Sequence[Entry] = ()) -> None:
+        """Write them; see `NetworkFiles.write`."""
+        self._files.write(container, linked_hosts)
 
     def join(self, container: Container, sandbox: Sandbox, undo: ExitStack) -> None:
         """Put the parked sandbox on its networks; interfaces are numbered in their order."""

@@ -140,11 +140,18 @@ class ExecDriver(Protocol):
         """Which isolation it gives."""
 
     def create(
-        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+        self,
+        container: str,
+        spec: ContainerSpec,
+        make_root: Callable[[], MountedRoot],
+        stdio: Stdio,
+        narrate: int = -1,
     ) -> Sandbox:
         """Make the sandbox and park its init.
 
         Args:
+            make_root: makes the container's root, and the files that the spec's mounts name. It is called once, from
+                within: a driver may tell others of the spec before, who read it meanwhile.
             narrate: the writing end of a pipe, still the caller's to close, or -1. Every privileged step of both
                 halves is told there in words, a line each; its end comes when the command runs or init is gone.
 

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mini_docker.dataclasses import replace
@@ -66,8 +66,14 @@ class LxcDriver(SupervisedDriver):
         )
 
     def create(
-        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+        self,
+        container: str,
+        spec: ContainerSpec,
+        make_root: Callable[[], MountedRoot],
+        stdio: Stdio,
+        narrate: int = -1,
     ) -> Sandbox:
+        root = make_root()
         if root.descriptor >= 0:
             raise Unsupported("the lxc driver needs a root file system with a path on the host, as the vfs driver has")
         files = ContainerFiles(root.path)
@@ -87,7 +93,7 @@ class LxcDriver(SupervisedDriver):
             with self._lock:
                 self._doomed[container] = error
         try:
-            return super().create(container, below, MountedRoot(path="/"), stdio, narrate)
+            return super().create(container, below, lambda: MountedRoot(path="/"), stdio, narrate)
         except Conflict:
             raise
         except BaseException:

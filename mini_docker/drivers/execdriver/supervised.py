@@ -79,7 +79,12 @@ class SupervisedDriver:
         )
 
     def create(
-        self, container: str, spec: ContainerSpec, root: MountedRoot, stdio: Stdio, narrate: int = -1
+        self,
+        container: str,
+        spec: ContainerSpec,
+        make_root: Callable[[], MountedRoot],
+        stdio: Stdio,
+        narrate: int = -1,
     ) -> Sandbox:
         spec = self.fit(spec)
         with self._lock:
@@ -93,11 +98,12 @@ class SupervisedDriver:
                 cgroups = cgroups.through(narrate_to(LinuxKernel(), narrate, "daemon"))
             blueprint = Blueprint(_without_profile(spec), self._filters.program(spec.process))
             with self._supervisor.talk() as talk:
-                # Half a millisecond each, side by side: the supervisor reads it, and here the cgroups are made.
+                # A millisecond each, side by side: the supervisor reads it, and here root, files and cgroups are made.
                 talk.say(
                     "announce", [narrate] if narrate >= 0 else [], container=container,
                     blueprint=write_blueprint(blueprint, talk.known), stdio=_stdio_json(stdio), narrate=narrate >= 0,
                 )  # fmt: skip
+                root = make_root()
                 warnings = cgroups.create(spec.cgroup, spec.resources)
                 talk.hear()
                 talk.known = blueprint

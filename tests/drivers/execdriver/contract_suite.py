@@ -106,7 +106,7 @@ class Bench:
         stdio = stdio or Stdio(log=self.work / f"{name}.log")
         close(
             self.driver.create(
-                name, spec(init, f"mini-docker-test/{name}", **more), MountedRoot(path=str(self.root)), stdio
+                name, spec(init, f"mini-docker-test/{name}", **more), lambda: MountedRoot(path=str(self.root)), stdio
             )
         )
         return name
@@ -263,7 +263,10 @@ class ExecDriverContract:
         name = bench.create(process("true"))
         with pytest.raises(Conflict):
             bench.driver.create(
-                name, spec(process("true"), f"mini-docker-test/{name}"), MountedRoot(path=str(bench.root)), Stdio()
+                name,
+                spec(process("true"), f"mini-docker-test/{name}"),
+                lambda: MountedRoot(path=str(bench.root)),
+                Stdio(),
             )
 
     def test_it_starts_once(self, bench: Bench) -> None:
