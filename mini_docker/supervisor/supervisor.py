@@ -14,71 +14,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mini_docker.dataclasses import dataclass, replace
+from mini_docker.dataclasses import replace
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.cgroups.view import spell_out
 from mini_docker.libcontainer.config import ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
-from mini_docker.libcontainer.parent import Newborn, Parent, born_into, bury, house, joinable_flags
-from mini_docker.libcontainer.privileges import bounding_set
-from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.parent import joinable_flags
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
+from mini_docker.supervisor.births import Announcement, Births
 from mini_docker.supervisor.blueprint import Blueprint
 from mini_docker.supervisor.blueprint import read as read_blueprint
 from mini_docker.supervisor.connection import Connection
 from mini_docker.supervisor.container import HeldContainer, LogBell, ending_event, found_earlier
 from mini_docker.supervisor.endings import Endings
-from mini_docker.supervisor.log_writer import LogWriter
 from mini_docker.supervisor.loop import READ, Loop
-from mini_docker.supervisor.nursery import Nursery
 from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
 from mini_docker.supervisor.protocol import Frame
-from mini_docker.supervisor.stdio import ProcessStdio
 
 LONELY_SECONDS = 5.0
 """How long it stays without containers when a daemon vanished: the next one may come at once."""
-
-
-@dataclass(slots=True)
-class Announcement:
-    """A container that will be created, and what is ready for it.
-
-    Attributes:
-        by: who announced it.
-        birth: without its root, which comes with the creation.
-        stdio: what shall become of its streams, as the protocol says it.
-        named: an init that was born ahead of need and has got its name; None if one must be born, or when it is taken.
-        log: the open log of its output; None if it wants none, or when it is taken.
-    """
-
-    by: Connection
-    birth: Birth
-    stdio: dict[str, Any]
-    named: Newborn | None = None
-    log: LogWriter | None = None
-
-    def take_named(self) -> Newborn | None:
-        """It is the caller's now."""
-        named, self.named = self.named, None
-        return named
-
-    def take_log(self) -> LogWriter | None:
-        """It is the caller's now."""
-        log, self.log = self.log, None
-        return log
-
-    def release(self, kernel: Kernel) -> None:
-        """Let go of what nobody has taken, and of our end of the narration: init has its own by now, if it was born."""
-        if (named := self.take_named()) is not None:
-            bury(kernel, named)
-        if (log := self.take_log()) is not None:
-            log.close()
-        if self.birth.terms.narration >= 0:
-            os.close(self.birth.terms.narration)
 
 
 class Supervisor:
@@ -93,13 +50,10 @@ class Supervisor:
         self._kernel = kernel
         self._cgroups = cgroups
         self._endings = Endings(f"{run}/endings")
-        self._stage = f"{run}/stage"
-        os.makedirs(self._stage, exist_ok=True)
+        os.makedirs(f"{run}/stage", exist_ok=True)
+        self._births = Births(loop, kernel, cgroups, f"{run}/stage")
         self._listener = listener
-        self._last_capability = int(kernel.read_file("/proc/sys/kernel/cap_last_cap"))
-        self._parent = Parent(kernel)
-        self._nursery = Nursery(loop, kernel, self._parent, cgroups)
-        self._announced: dict[str, Announcement] = {}
+        self._announced: dict[str, tuple[Connection, Announcement]] = {}
         self._containers: dict[str, HeldContainer] = {}
         self._connections: set[Connection] = set()
         self._known: dict[Connection, Blueprint] = {}
@@ -116,7 +70,7 @@ class Supervisor:
 
     def close(self) -> None:
         """The end: nothing of ours is left, held containers apart."""
-        self._nursery.close()
+        self._births.nursery.close()
 
     # connections
 
@@ -131,8 +85,8 @@ class Supervisor:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
         self._known.pop(connection, None)
-        for id_ in [id_ for id_, announced in self._announced.items() if announced.by is connection]:
-            self._announced.pop(id_).release(self._kernel)
+        for id_ in [id_ for id_, (announcer, _) in self._announced.items() if announcer is connection]:
+            self._announced.pop(id_)[1].release(self._kernel)
         self._stay_if_needed()
 
     def _stay_if_needed(self) -> None:
@@ -185,40 +139,44 @@ class Supervisor:
         if id_ in self._containers or id_ in self._announced:
             raise Conflict(f"container {id_} exists in the supervisor already")
         blueprint = read_blueprint(request["blueprint"], self._known.get(connection))
-        spec = replace(blueprint.spec, mounts=spell_out(blueprint.spec, self._cgroups.hierarchy))
-        bounding_set(spec.process)  # says now what is wrong with it: later an answer to something else is due
+        birth = self._births.plan(id_, blueprint)
         self._known[connection] = blueprint
-        terms = Terms(blueprint.seccomp, self._last_capability, keyring=_keyring(id_))
         if request["narrate"]:
-            terms = replace(terms, narration=descriptors.pop())
-        announced = Announcement(connection, Birth(spec, -1, "", self._stage, terms), request["stdio"])
-        try:
-            announced.named = self._nursery.take(announced.birth)
-            # To make a file takes up to 0.3 ms, and the daemon is busy.
-            announced.log = _log_writer(announced.stdio)
-        except BaseException:
-            announced.release(self._kernel)
-            raise
-        self._announced[id_] = announced
+            birth = replace(birth, terms=replace(birth.terms, narration=descriptors.pop()))
+        self._announced[id_] = connection, self._births.announce(birth, request["stdio"])
         connection.reply({})
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         id_: str = request["container"]
-        announced = self._announced.pop(id_, None)
-        if announced is None:
+        if id_ not in self._announced:
             raise Conflict(f"container {id_} is created before it was announced")
+        _, announced = self._announced.pop(id_)
         root = descriptors.pop() if request["has_root"] else -1
         birth = replace(announced.birth, root=root, root_path=request["root_path"])
+
+        def sandboxed(outcome: Outcome) -> None:
+            if outcome is not None:
+                # It never came to be: nobody will delete it.
+                self._forget(id_)
+                connection.reply(protocol.error_frame(outcome))
+                return
+            sent = (init.namespace, init.netlink) if init.namespace >= 0 else ()
+            connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
+            init.close_netlink()
+
         try:
-            container = self._bear_container(connection, id_, birth, announced)
+            init = self._births.bear(
+                announced, birth, sandboxed, lambda: self._init_ended(id_), lambda: self._ring(id_)
+            )
         except BaseException:
             if root >= 0:
                 os.close(root)
             raise
         finally:
             announced.release(self._kernel)
+        container = HeldContainer(id_, birth.spec.cgroup, joinable_flags(birth.spec), init, root)
         self._containers[id_] = container
-        self._nursery.expect_like(birth)
+        self._births.nursery.expect_like(birth)
         if birth.spec.resources.memory_bytes > 0:
             self._watch_oom(container)
 
@@ -243,63 +201,6 @@ class Supervisor:
             self._loop.forget(watch.fileno())
             watch.close()
 
-    def _bear_container(self, connection: Connection, id_: str, birth: Birth, announced: Announcement) -> HeldContainer:
-        spec, stdio_wish = birth.spec, announced.stdio
-
-        def sandboxed(outcome: Outcome) -> None:
-            if outcome is not None:
-                # It never came to be: nobody will delete it.
-                self._forget(id_)
-                connection.reply(protocol.error_frame(outcome))
-                return
-            sent = (init.namespace, init.netlink) if init.namespace >= 0 else ()
-            connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
-            init.close_netlink()
-
-        def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = self._housed(announced.take_named(), birth, streams) or born_into(
-                self._cgroups,
-                spec.cgroup,
-                birth.terms,
-                lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
-            )
-            stdio = ProcessStdio(
-                self._loop, announced.take_log(), stdio_wish["stdin_once"], on_logged=lambda: self._ring(id_)
-            )
-            return HeldProcess(self._loop, self._kernel, newborn, stdio, sandboxed, lambda: self._init_ended(id_))
-
-        init = self._bear(spec.process, stdio_wish["open_stdin"], bear)
-        return HeldContainer(id_, spec.cgroup, joinable_flags(spec), init, birth.root)
-
-    def _housed(self, named: Newborn | None, birth: Birth, streams: Stdio | None) -> Newborn | None:
-        """The init that has its name already, told where it will live; None when there is none."""
-        if named is not None:
-            try:
-                house(named, birth, streams)
-            except OSError:
-                bury(self._kernel, named)  # it is dead: somebody else killed it
-                return None
-        return named
-
-    @staticmethod
-    def _bear(process: ProcessSpec, open_stdin: bool, bear: Callable[[Stdio | None], HeldProcess]) -> HeldProcess:
-        """Bear a process with pipes for its streams, or with none when it opens a terminal."""
-        if process.terminal:
-            return bear(None)
-        ours, theirs = _pipes(open_stdin)
-        try:
-            held = bear(theirs)
-        except BaseException:
-            for descriptor in ours:
-                if descriptor >= 0:
-                    os.close(descriptor)
-            raise
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        held.stdio.set_pipes(*ours)
-        return held
-
     def _start(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
         container = self._get(request)
         container.init.proceed(
@@ -313,10 +214,6 @@ class Supervisor:
         if execution in container.execs:
             raise Conflict(f"exec {execution} exists already")
         process = from_json(ProcessSpec, request["process"])
-        stdio_wish = request["stdio"]
-        seccomp = base64.b64decode(request["seccomp"])
-        terms = Terms(seccomp, self._last_capability, keyring=_keyring(container.id))
-        entry = Entry(container.init.pid, container.init.pidfd, container.namespaces, terms)
         failed = False
 
         def executed(outcome: Outcome) -> None:
@@ -330,20 +227,12 @@ class Supervisor:
             else:
                 self._exec_ended(container, execution)
 
-        def bear(streams: Stdio | None) -> HeldProcess:
-            newborn = born_into(
-                self._cgroups,
-                container.cgroup,
-                terms,
-                lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
-            )
-            stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
-            return HeldProcess(self._loop, self._kernel, newborn, stdio, lambda outcome: None, ended)
-
-        held = self._bear(process, stdio_wish["open_stdin"], bear)
+        held = self._births.bear_further(
+            container, process, base64.b64decode(request["seccomp"]), request["stdio"], ended
+        )
         container.execs[execution] = held
         if descriptors:
-            held.stdio.attach(socket.socket(fileno=descriptors.pop()), stdio_wish["open_stdin"])
+            held.stdio.attach(socket.socket(fileno=descriptors.pop()), request["stdio"]["open_stdin"])
         held.proceed(executed)
 
     def _signal(self, connection: Connection, request: Frame, _descriptors: list[int]) -> None:
@@ -400,7 +289,7 @@ class Supervisor:
         if container is None or container.init.stage is Stage.ENDED:
             self._forget(request["container"])
             connection.reply({})
-            self._nursery.quiet()
+            self._births.nursery.quiet()
         else:
             # The answer says that nothing is left, so it waits for the end.
             container.deleted_by.append(connection)
@@ -489,23 +378,3 @@ def inside(kernel: Kernel, namespace: int) -> Iterator[None]:
 
 def _reply_outcome(connection: Connection, outcome: Outcome, reply: Frame) -> None:
     connection.reply(reply if outcome is None else protocol.error_frame(outcome))
-
-
-def _keyring(container: str) -> str:
-    """The name of a container's session keyring, as runc has it."""
-    return f"_ses.{container}"
-
-
-def _log_writer(wish: dict[str, Any]) -> LogWriter | None:
-    return LogWriter(wish["log"], wish["log_limit_bytes"], wish["log_files"]) if wish["log"] else None
-
-
-def _pipes(open_stdin: bool) -> tuple[tuple[int, int, int], Stdio]:
-    """(our ends, the process's ends); our stdin is -1 when it reads the end of file from the start."""
-    if open_stdin:
-        their_in, our_in = os.pipe2(os.O_CLOEXEC)
-    else:
-        their_in, our_in = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
-    our_out, their_out = os.pipe2(os.O_CLOEXEC)
-    our_err, their_err = os.pipe2(os.O_CLOEXEC)
-    return (our_in, our_out, our_err), (their_in, their_out, their_err)
