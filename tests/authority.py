@@ -26,9 +26,13 @@ def make_authority(folder: Path) -> Path:
 
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(
-        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2"
+        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2",
+        "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+    )  # fmt: skip
+    # Python 3.13 verifies strictly (RFC 5280): a certificate must say whose key signed it.
+    (folder / "san").write_text(
+        f"subjectAltName=IP:127.0.0.1,IP:{ADDRESS}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     )
-    (folder / "san").write_text(f"subjectAltName=IP:127.0.0.1,IP:{ADDRESS}")
     for name in ("server", "client"):
         openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
