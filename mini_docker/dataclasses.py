@@ -7,8 +7,9 @@ a few of their classes, for a few milliseconds.
 So here a class is made with methods that all classes share. One is written for each class, its ``__init__``, and that
 when the first object is made: it is called too often to be anything but straight code.
 
-It has what this house asks for, no more: no inheritance between dataclasses, no ``InitVar``, no ``kw_only``. A type
-checker never reads this file: `dataclasses.pyi` tells it that these are the standard ones.
+It has what this house asks for, no more: no inheritance between dataclasses, no ``ClassVar`` or ``InitVar``, no
+``kw_only``, and no ``super()`` without arguments. What it lacks it refuses when the class is made. A type checker
+never reads this file: `dataclasses.pyi` tells it that these are the standard ones.
 
 Source: PEP 557 (dataclasses), PEP 634 (``__match_args__``), the data model (``__slots__``, ``__hash__``).
 """
@@ -62,12 +63,19 @@ def dataclass(cls=None, /, *, frozen=False, slots=False, order=False):
 
     def decorate(cls):
         known = {name: _as_field(name, cls.__dict__.get(name, MISSING)) for name in cls.__annotations__}
-        methods = {"__init__": _write_init, "__repr__": _show, "__eq__": _equals, "__hash__": None}
+        _refuse_what_is_lacking(cls, known)
+        methods = {
+            "__init__": _write_init,
+            "__repr__": _show,
+            "__eq__": _equals,
+            "__hash__": None,
+            "__reduce__": _reduce,
+        }
         if frozen:
             methods |= {"__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
         if order:
             methods |= _ORDER
-        own = {name: value for name, value in cls.__dict__.items() if name not in _OF_EVERY_CLASS and name not in known}
+        own = {name: value for name, value in cls.__dict__.items() if name not in (*_OF_EVERY_CLASS, *known)}
         if own.get("__hash__", ...) is None and "__eq__" in own and frozen:
             del own["__hash__"]  # Python put it there, as to any class that has an __eq__
         namespace = {
@@ -123,6 +131,24 @@ def _as_field(name, default):
     return made
 
 
+def _refuse_what_is_lacking(cls, known):
+    """Raises: TypeError: the class asks for what only the standard library's dataclasses have, or not even they."""
+    if any("__dataclass_fields__" in base.__dict__ for base in cls.__mro__[1:]):
+        raise TypeError(f"{cls.__qualname__}: a dataclass inherits from no other one here")
+    with_default = ""
+    for name, item in known.items():
+        if str(cls.__annotations__[name]).partition("[")[0].rpartition(".")[2] in ("ClassVar", "InitVar"):
+            raise TypeError(f"{cls.__qualname__}.{name}: ClassVar and InitVar are not known here")
+        if type(item.default).__hash__ is None:
+            raise TypeError(f"{cls.__qualname__}.{name}: all objects would share that default: use default_factory")
+        if item.default is not MISSING or item.default_factory is not MISSING:
+            with_default = name
+        elif with_default:
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: a field without a default follows {with_default}, which has one"
+            )
+
+
 def _reader(names):
     """What reads these attributes as a tuple, in one call."""
     names = tuple(names)
@@ -174,6 +200,11 @@ def _equals(self, other):
 
 def _hash(self):
     return hash(self.__compared__(self))
+
+
+def _reduce(self):
+    """For copy and pickle, which would set the slots of a frozen object."""
+    return type(self), tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 
 def _refuse(self, name, *value):

@@ -22,6 +22,8 @@ name, and makes its plans while its house is made. Then it joins its cgroups and
     asked for
     cgroups, root          ── Housed ───────▶    its root, its streams [descriptors]
 
+One that died before it was housed is replaced by a birth on demand, which tells the reason if there still is one.
+
 With a gate (`Birth.gate`) there are two parents: init says Ready to the one that bore it, then waits at the gate, and
 the dialogue goes on with whoever connects there: he says Proceed and hears the end of file, or Failed.
 

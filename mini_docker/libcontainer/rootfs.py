@@ -129,7 +129,7 @@ class RootfsMaker:
 
     def attach(self) -> None:
         """Act three: every detached mount in its place, and device nodes in the image's own folders."""
-        ours: set[str] = set()
+        ours: set[str] = set()  # empty as they are, they have no place for what lies in them: not even to be tried
         for index, step in enumerate(self._plan.mounts):
             descriptor = self._picked[index]
             new = step.what if isinstance(step.what, NewFilesystem) else None

@@ -4,7 +4,9 @@ A container's process can reach its init's executable as /proc/1/exe while init 
 host's python3, a hostile image could overwrite that (CVE-2019-5736). There are two ways out:
 
 - *A window* on the host's file: an overlay mount without an upper layer, which nothing can be written through. Its
-  pages are the file's own, which the daemon has in memory anyway: a supervisor holds 4 MB less than with a copy.
+  pages are the file's own, which the daemon has in memory anyway: a supervisor holds 4 MB less than with a copy. The
+  price: to the host the file is not "busy" any more. Who writes a new python *into* it, instead of renaming one over it
+  as package managers do, pulls the ground from under a supervisor that runs.
 - *A copy* in a sealed memfd. It needs no privilege, and no ctypes, which takes as long to load as the copy to make: for
   those who live for some milliseconds.
 
@@ -23,18 +25,21 @@ from contextlib import suppress
 SEALED_VARIABLE = "MINI_DOCKER_SEALED"
 
 
-def seal_interpreter(by_window: bool = False) -> None:
+def seal_interpreter(empty: str = "") -> None:
     """Start this process again from a sealed interpreter, unless it is that already.
 
     Args:
-        by_window: through a window, where this machine lets us open one; else from a copy.
+        empty: an empty directory of the host. With it, it is through a window, where this machine lets us open one;
+            else from a copy.
     """
     if os.environ.pop(SEALED_VARIABLE, "") and is_sealed():
         return
-    sealed = _window() if by_window else -1
-    if sealed < 0:
-        sealed = _copy()
-    os.execve(sealed, [sys.executable, *sys.orig_argv[1:]], {**os.environ, SEALED_VARIABLE: "1"})
+    argv, environment = [sys.executable, *sys.orig_argv[1:]], {**os.environ, SEALED_VARIABLE: "1"}
+    if empty and (window := _window(empty)) >= 0:
+        with suppress(OSError):  # some security modules execute nothing that has no path
+            os.execve(window, argv, environment)
+        os.close(window)
+    os.execve(_copy(), argv, environment)
 
 
 def is_sealed() -> bool:
@@ -59,7 +64,7 @@ def _copy() -> int:
     return copy
 
 
-def _window() -> int:
+def _window(empty: str) -> int:
     """The interpreter's file as an overlay shows it; -1 where we may mount none."""
     from mini_docker.linux import constants as c
     from mini_docker.linux.errors import SyscallError
@@ -68,22 +73,16 @@ def _window() -> int:
     kernel = LinuxKernel()
     folder, name = os.path.split(os.readlink("/proc/self/exe"))
     held: list[int] = []
-
-    def mounted(fstype: str, **options: str) -> int:
-        context = kernel.fsopen(fstype)
+    try:
+        for lower in (folder, empty):  # an overlay without an upper layer wants two lower ones
+            held.append(os.open(lower, c.O_PATH | os.O_CLOEXEC))
+        context = kernel.fsopen("overlay")
         held.append(context)
-        for key, value in options.items():
-            kernel.fsconfig_string(context, key, value)
+        # By descriptor: a path could have a colon in it.
+        kernel.fsconfig_string(context, "lowerdir", ":".join(f"/proc/self/fd/{lower}" for lower in held[:2]))
         kernel.fsconfig_create(context)
         held.append(kernel.fsmount(context, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV))
-        return held[-1]
-
-    try:
-        held.append(os.open(folder, c.O_PATH | os.O_CLOEXEC))
-        lower = f"/proc/self/fd/{held[-1]}"
-        # An overlay without an upper layer wants two lower ones. The second is empty.
-        overlay = mounted("overlay", lowerdir=f"{lower}:/proc/self/fd/{mounted('tmpfs')}")
-        return os.open(name, c.O_PATH | os.O_CLOEXEC, dir_fd=overlay)
+        return os.open(name, c.O_PATH | os.O_CLOEXEC, dir_fd=held[-1])
     except (SyscallError, OSError):
         return -1
     finally:

@@ -117,7 +117,7 @@ class Births:
             on_logged: see `ProcessStdio`.
         """
 
-        def bear(streams: Stdio | None) -> HeldProcess:
+        def with_streams(streams: Stdio | None) -> HeldProcess:
             newborn = self._housed(announced.take_named(), birth, streams) or born_into(
                 self._cgroups,
                 birth.spec.cgroup,
@@ -125,9 +125,9 @@ class Births:
                 lambda terms, cgroup: self._parent.bear(replace(birth, terms=terms), streams, cgroup),
             )
             stdio = ProcessStdio(self._loop, announced.take_log(), announced.stdio["stdin_once"], on_logged)
-            return HeldProcess(self._loop, self._kernel, newborn, stdio, on_sandboxed, on_ended)
+            return self._held(newborn, stdio, on_sandboxed, on_ended)
 
-        return _with_streams(birth.spec.process, announced.stdio["open_stdin"], bear)
+        return _with_streams(birth.spec.process, announced.stdio["open_stdin"], with_streams)
 
     def bear_further(
         self, container: HeldContainer, process: ProcessSpec, seccomp: bytes, stdio_wish: dict[str, Any],
@@ -137,7 +137,7 @@ class Births:
         terms = self._terms(container.id, seccomp)
         entry = Entry(container.init.pid, container.init.pidfd, container.namespaces, terms)
 
-        def bear(streams: Stdio | None) -> HeldProcess:
+        def with_streams(streams: Stdio | None) -> HeldProcess:
             newborn = born_into(
                 self._cgroups,
                 container.cgroup,
@@ -145,9 +145,20 @@ class Births:
                 lambda terms, cgroup: self._parent.bear_exec(replace(entry, terms=terms), process, streams, cgroup),
             )
             stdio = ProcessStdio(self._loop, None, stdio_wish["stdin_once"])
-            return HeldProcess(self._loop, self._kernel, newborn, stdio, lambda outcome: None, on_ended)
+            return self._held(newborn, stdio, lambda outcome: None, on_ended)
 
-        return _with_streams(process, stdio_wish["open_stdin"], bear)
+        return _with_streams(process, stdio_wish["open_stdin"], with_streams)
+
+    def _held(
+        self, newborn: Newborn, stdio: ProcessStdio, on_sandboxed: Callable[[Outcome], None],
+        on_ended: Callable[[], None],
+    ) -> HeldProcess:  # fmt: skip
+        try:
+            return HeldProcess(self._loop, self._kernel, newborn, stdio, on_sandboxed, on_ended)
+        except BaseException:  # the loop takes no more descriptors
+            bury(self._kernel, newborn)
+            stdio.close()
+            raise
 
     def _terms(self, container: str, seccomp: bytes) -> Terms:
         return Terms(seccomp, self._last_capability, keyring=f"_ses.{container}")  # the name that runc gives a keyring
@@ -184,10 +195,18 @@ def _with_streams(process: ProcessSpec, open_stdin: bool, bear: Callable[[Stdio 
 
 def _pipes(open_stdin: bool) -> tuple[tuple[int, int, int], Stdio]:
     """(our ends, the process's ends); our stdin is -1 when it reads the end of file from the start."""
-    if open_stdin:
-        their_in, our_in = os.pipe2(os.O_CLOEXEC)
-    else:
-        their_in, our_in = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
-    our_out, their_out = os.pipe2(os.O_CLOEXEC)
-    our_err, their_err = os.pipe2(os.O_CLOEXEC)
+    opened: list[int] = []
+    try:
+        if open_stdin:
+            opened += os.pipe2(os.O_CLOEXEC)
+        else:
+            opened += (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
+        for _ in ("stdout", "stderr"):
+            opened += os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        for descriptor in opened:
+            if descriptor >= 0:
+                os.close(descriptor)
+        raise
+    their_in, our_in, our_out, their_out, our_err, their_err = opened
     return (our_in, our_out, our_err), (their_in, their_out, their_err)

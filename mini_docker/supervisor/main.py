@@ -20,7 +20,7 @@ from mini_docker.libcontainer.sealed import seal_interpreter
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.loop import Loop
-from mini_docker.supervisor.supervisor import Supervisor
+from mini_docker.supervisor.supervisor import STAGE, Supervisor
 
 
 def main(args: list[str]) -> int:
@@ -32,9 +32,11 @@ def main(args: list[str]) -> int:
     Returns:
         0 at its own end; 1 when another supervisor holds the run folder.
     """
-    seal_interpreter(by_window=True)
     run, ready = args[0], int(args[1])
     os.makedirs(run, exist_ok=True, mode=0o711)
+    stage = f"{run}/{STAGE}"
+    os.makedirs(stage, exist_ok=True)
+    seal_interpreter(empty=stage)
     lock = os.open(f"{run}/supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from typing import Any
 from mini_docker.errors import CannotExecute, MiniDockerError, error_of_kind
 from mini_docker.linux.descriptors import receive
 
-VERSION = 2
+VERSION = 3
 SOCKET_NAME = f"supervisor-{VERSION}.sock"
 MAX_FRAME_BYTES = 16 << 20
 MAX_DESCRIPTORS = 8

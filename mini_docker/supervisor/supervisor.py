@@ -34,6 +34,9 @@ from mini_docker.supervisor.loop import READ, Loop
 from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
 from mini_docker.supervisor.protocol import Frame
 
+STAGE = "stage"
+"""In the run folder: where containers attach their roots for the pivot. To the host it is empty for ever."""
+
 LONELY_SECONDS = 5.0
 """How long it stays without containers when a daemon vanished: the next one may come at once."""
 
@@ -42,7 +45,7 @@ class Supervisor:
     """Holds containers; everything here happens in the loop's one thread.
 
     Args:
-        run: the run folder, ours to keep endings in.
+        run: the run folder, ours to keep endings in; `STAGE` is in it.
     """
 
     def __init__(self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: str, listener: socket.socket) -> None:
@@ -50,8 +53,7 @@ class Supervisor:
         self._kernel = kernel
         self._cgroups = cgroups
         self._endings = Endings(f"{run}/endings")
-        os.makedirs(f"{run}/stage", exist_ok=True)
-        self._births = Births(loop, kernel, cgroups, f"{run}/stage")
+        self._births = Births(loop, kernel, cgroups, f"{run}/{STAGE}")
         self._listener = listener
         self._announced: dict[str, tuple[Connection, Announcement]] = {}
         self._containers: dict[str, HeldContainer] = {}
@@ -85,8 +87,10 @@ class Supervisor:
         self._connections.discard(connection)
         self._subscribers.discard(connection)
         self._known.pop(connection, None)
-        for id_ in [id_ for id_, (announcer, _) in self._announced.items() if announcer is connection]:
-            self._announced.pop(id_)[1].release(self._kernel)
+        for id_, (announcer, announced) in list(self._announced.items()):
+            if announcer is connection:
+                del self._announced[id_]
+                announced.release(self._kernel)
         self._stay_if_needed()
 
     def _stay_if_needed(self) -> None:
@@ -107,7 +111,7 @@ class Supervisor:
             connection.reply(protocol.error_frame(error))
         except OSError as error:
             connection.reply(protocol.error_frame(MiniDockerError(f"{request.get('verb')}: {error}")))
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             connection.reply(protocol.error_frame(Invalid(f"{request.get('verb')}: bad request: {error!r}")))
         finally:
             # A verb that keeps a descriptor takes it out of the list.
@@ -151,8 +155,6 @@ class Supervisor:
         if id_ not in self._announced:
             raise Conflict(f"container {id_} is created before it was announced")
         _, announced = self._announced.pop(id_)
-        root = descriptors.pop() if request["has_root"] else -1
-        birth = replace(announced.birth, root=root, root_path=request["root_path"])
 
         def sandboxed(outcome: Outcome) -> None:
             if outcome is not None:
@@ -164,7 +166,10 @@ class Supervisor:
             connection.reply({"pid": init.pid, "network": bool(sent)}, sent)
             init.close_netlink()
 
+        root = -1
         try:
+            root = descriptors.pop() if request["has_root"] else -1
+            birth = replace(announced.birth, root=root, root_path=request["root_path"])
             init = self._births.bear(
                 announced, birth, sandboxed, lambda: self._init_ended(id_), lambda: self._ring(id_)
             )
@@ -173,7 +178,7 @@ class Supervisor:
                 os.close(root)
             raise
         finally:
-            announced.release(self._kernel)
+            announced.release(self._kernel)  # what failed to be taken; and, always, our end of the narration
         container = HeldContainer(id_, birth.spec.cgroup, joinable_flags(birth.spec), init, root)
         self._containers[id_] = container
         self._births.nursery.expect_like(birth)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses as standard
 import inspect
+import pickle
 import subprocess
 import sys
 import threading
@@ -168,6 +170,31 @@ def test_many_threads_may_make_the_first_object() -> None:
         for thread in threads:
             thread.join()
         assert seen == [cls(7)] * 4
+
+
+def test_objects_are_copied_and_pickled() -> None:
+    """Frozen ones with slots too."""
+    for twin in (copy.copy(Pair(1, 3)), copy.deepcopy(Pair(1, 3)), pickle.loads(pickle.dumps(Pair(1, 3)))):
+        assert twin == Pair(1, 3) and twin is not Pair(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"a": ("int", 1), "b": ("int", ours.MISSING)}, "b: a field without a default follows a"),
+        ({"a": ("list[int]", [])}, "a: all objects would share that default"),
+        ({"a": ("ClassVar[int]", 1)}, "a: ClassVar and InitVar are not known"),
+        ({"a": ("dataclasses.InitVar[int]", ours.MISSING)}, "a: ClassVar and InitVar are not known"),
+    ],
+)
+def test_what_is_not_known_here_is_refused_at_once(fields: dict[str, tuple[str, object]], reason: str) -> None:
+    """Not when the first object is made, which may be late."""
+    body: dict[str, Any] = {"__annotations__": {name: kind for name, (kind, _) in fields.items()}}
+    body |= {name: default for name, (_, default) in fields.items() if default is not ours.MISSING}
+    with pytest.raises(TypeError, match=reason):
+        ours.dataclass(type("Made", (), body))
+    with pytest.raises(TypeError, match="inherits from no other"):
+        ours.dataclass(type("Heir", (Pair,), {"__annotations__": {}}))
 
 
 @pytest.mark.parametrize("role", ["mini_docker.supervisor.main", "mini_docker.runc.commands"])

@@ -6,7 +6,8 @@ import json
 
 from hypothesis import given
 
-from mini_docker.dataclasses import replace
+from mini_docker.dataclasses import fields, is_dataclass, replace
+from mini_docker.libcontainer import config
 from mini_docker.libcontainer.config import ContainerSpec, Mount, ProcessSpec
 from mini_docker.libcontainer.difference import changed, difference
 from tests.libcontainer.test_config import specs
@@ -45,3 +46,10 @@ def test_a_tuple_of_another_length_is_said_whole() -> None:
     assert difference(replace(MODEL, mounts=MODEL.mounts[:1]), MODEL) == {
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]
     }
+
+
+def test_every_field_of_a_spec_is_compared() -> None:
+    """What ``==`` passes over would be told nobody: a container would get its model's."""
+    classes = [cls for cls in vars(config).values() if is_dataclass(cls)]
+    assert ContainerSpec in classes
+    assert [f"{cls.__name__}.{field.name}" for cls in classes for field in fields(cls) if not field.compare] == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 from mini_docker.supervisor.loop import HANGUP, READ, Loop
 
@@ -85,3 +87,26 @@ def test_one_callbacks_mistake_does_not_end_the_loop() -> None:
     for descriptor in (readable, writable):
         os.close(descriptor)
     assert calls == ["broken", "late"]
+
+
+def test_a_log_that_cannot_be_written_ends_nobody() -> None:
+    """A full disk is no reason to let go of containers: the loop goes on after a mistake that it cannot complain of."""
+    program = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+from mini_docker.supervisor.complaints import complain
+from mini_docker.supervisor.loop import READ, Loop
+loop = Loop()
+readable, writable = os.pipe()
+os.write(writable, b"x")
+loop.watch(readable, READ, lambda events: 1 / 0)
+loop.later(0.01, lambda: 1 / 0)
+loop.later(0.02, loop.stop)
+loop.run()
+complain("no room")
+print("lives")
+"""
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-c", program]
+        run = subprocess.run(argv, stdout=subprocess.PIPE, stderr=full, text=True, check=True)
+    assert run.stdout == "lives\n"
