@@ -22,7 +22,7 @@ from typing import Any
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.state import State
 from mini_docker.durable import replace_file, sync, write_file
-from mini_docker.errors import Conflict, Invalid, NotFound
+from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -170,12 +170,19 @@ class ContainerStore:
         """Wait until a container that was added would survive a power cut, which it does once and for all.
 
         Raises:
-            OSError: the disk does not take it.
+            MiniDockerError: the disk did not take it, and never will: after an error of fsync(2) the kernel holds what
+                it could not write for clean, and a second one would say yes to what is lost.
         """
         with self._lock:
             synced = self._unsynced.get(container.id)
         if synced is not None:
-            synced.result()
+            try:
+                synced.result()
+            except OSError as error:
+                raise MiniDockerError(
+                    f"container {container.id[:12]} did not reach the disk ({os.strerror(error.errno or 0).lower()}): "
+                    "remove it and create it again"
+                ) from None
             with self._lock:
                 self._unsynced.pop(container.id, None)
 

@@ -209,7 +209,13 @@ class Create:
         """``-v`` makes a host folder that does not exist; ``--mount`` refuses, as in Docker."""
         if any(request.target == point.destination for request in host.mounts):
             raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
-        os.makedirs(point.source, exist_ok=True)
+        try:
+            os.makedirs(point.source, exist_ok=True)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise Invalid(
+                f"error while creating mount source path '{point.source}': mkdir {error.filename}: {reason}"
+            ) from None
         give_to_root(point.source, self._ids)
 
 

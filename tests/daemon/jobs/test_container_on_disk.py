@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mini_docker.daemon.container.store import ContainerStore
+from mini_docker.errors import Invalid, MiniDockerError
 from tests.daemon.fakes import FakeHouse
 
 
@@ -58,7 +59,7 @@ def test_what_the_disk_does_not_take_is_not_started(house: FakeHouse, monkeypatc
 
     monkeypatch.setattr(os, "fsync", broken)
     container = house.create("sleep")
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(MiniDockerError, match=r"did not reach the disk \(input/output error\): remove it and create"):
         house.run("start", container)
     assert not house.containers.get(container).state.running
     assert house.network_driver.held() == 0 and not any(house.graph_driver.opened.values())
@@ -98,3 +99,14 @@ def test_unreadable_config_of_one_that_ran_is_left_alone(house: FakeHouse) -> No
     (house.containers.folder(container) / "config.json").write_bytes(b"")
     assert ContainerStore(house.containers.root).load("fake") == []
     assert house.containers.folder(container).exists()
+
+
+def test_a_folder_that_cannot_be_made_for_a_bind_is_named(house: FakeHouse, tmp_path: Path) -> None:
+    """In Docker's words; and nothing of the container is left."""
+    (tmp_path / "file").touch()
+    source = tmp_path / "file" / "below" / "it"
+    words = f"error while creating mount source path '{source}': mkdir {tmp_path}/file/below: not a directory"
+    with pytest.raises(Invalid, match=words):
+        house.create("true", name="web", host={"Binds": [f"{source}:/x"]})
+    assert house.containers.all() == [] and house.layers.containers() == []
+    assert house.create("true", name="web")
