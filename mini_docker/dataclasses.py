@@ -1,4 +1,4 @@
-"""Dataclasses that write a method when somebody first calls it: the standard library's, at a tenth of their price.
+"""Dataclasses that write a method when somebody first calls it: the standard library's, at a twentieth of their price.
 
 A house that plans as data has hundreds of them. The standard module writes six methods of each as source text and
 compiles them when the class is made, and loads ``inspect`` with all its relations for that. Most processes of ours need
