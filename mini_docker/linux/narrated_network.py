@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from mini_docker.linux.dns_redirect import CHAIN, TABLE
 from mini_docker.linux.dns_sockets import ADDRESS as DNS_ADDRESS
@@ -75,69 +75,73 @@ class Audience(threading.local):
                 self.say(f"{order} = {result}  # {words}")
 
 
-class NarratedNetlink:
-    """Stands in the door of `Netlink`, before the real one. Questions are not told, they change nothing."""
+Real = TypeVar("Real")
 
-    def __init__(self, netlink: Netlink, audience: Audience) -> None:
-        self._netlink = netlink
+
+class NarratedDoor(Generic[Real]):
+    """Stands before a real door. What a subclass does not tell goes through as it is.
+
+    Args:
+        real: does what is asked.
+        audience: whom to tell.
+    """
+
+    def __init__(self, real: Real, audience: Audience) -> None:
+        self._real = real
         self._audience = audience
 
-    def door(self) -> Netlink:
+    def door(self) -> Real:
         """This object, as the type checker should see it."""
-        return cast(Netlink, self)
+        return cast(Real, self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class NarratedNetlink(NarratedDoor[Netlink]):
+    """Stands in the door of `Netlink`, before the real one. Questions are not told, they change nothing."""
 
     def apply(self, requests: Sequence[Request], namespace_socket: int | None = None) -> None:
         """Told, orders go one by one and not in one write, so that each has its result when it is said."""
         if self._audience.say is None:
-            self._netlink.apply(requests, namespace_socket)
+            self._real.apply(requests, namespace_socket)
             return
         for request in requests:
             with self._audience.told(*told_request(request, namespace_socket)):
-                self._netlink.apply([request], namespace_socket)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._netlink, name)
+                self._real.apply([request], namespace_socket)
 
 
-class NarratedFirewall:
+class NarratedFirewall(NarratedDoor[Firewall]):
     """Stands in the door of `Firewall`, before the real one. A change is one transaction: told when it is done."""
-
-    def __init__(self, firewall: Firewall, audience: Audience) -> None:
-        self._firewall = firewall
-        self._audience = audience
-
-    def door(self) -> Firewall:
-        """This object, as the type checker should see it."""
-        return cast(Firewall, self)
 
     def install(self, rules: Sequence[Rule]) -> None:
         if self._audience.say is None:
-            self._firewall.install(rules)
+            self._real.install(rules)
             return
-        tool, page = TOOLS.get(self._firewall.name, (self._firewall.name,) * 2)
+        tool, page = TOOLS.get(self._real.name, (self._real.name,) * 2)
         told = (f"{tool}(<{len(rules)} rules>)", f"put all rules that shall hold in place of those that stand; {page}")
         with self._audience.told(*told):
-            self._firewall.install(rules)
+            self._real.install(rules)
 
     def add(self, rules: Sequence[Rule]) -> None:
         if self._audience.say is None:
-            self._firewall.add(rules)
+            self._real.add(rules)
             return
         with ExitStack() as change:  # told in the rules' order: what was entered last is left first
-            for told in reversed([sentence for rule in rules for sentence in told_rule(self._firewall, rule)]):
+            for told in reversed([sentence for rule in rules for sentence in told_rule(self._real, rule)]):
                 change.enter_context(self._audience.told(*told))
-            self._firewall.add(rules)
+            self._real.add(rules)
         self._tell_of_conversations(rules)
 
     def delete(self, rules: Sequence[Rule]) -> None:
         if self._audience.say is None:
-            self._firewall.delete(rules)
+            self._real.delete(rules)
             return
         with ExitStack() as change:
             for rule in rules:
-                for told in reversed(list(told_rule(self._firewall, rule, delete=True))):
+                for told in reversed(list(told_rule(self._real, rule, delete=True))):
                     change.enter_context(self._audience.told(*told))
-            self._firewall.delete(rules)
+            self._real.delete(rules)
         self._tell_of_conversations(rules)
 
     def _tell_of_conversations(self, rules: Sequence[Rule]) -> None:
@@ -147,9 +151,6 @@ class NarratedFirewall:
                 assert self._audience.say is not None
                 words = "in the background, have the kernel forget who spoke with that port before; conntrack(8)"
                 self._audience.say(f"IPCTNL_MSG_CT_DELETE(udp, CTA_PROTO_DST_PORT={rule.host_port})  # {words}")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._firewall, name)
 
 
 def narrated_dns(open_sockets: Callable[[str], DnsSockets], audience: Audience) -> Callable[[str], DnsSockets]:

@@ -7,65 +7,42 @@ of ports but how to describe them.
 from __future__ import annotations
 
 import socket
-from typing import Any, cast
 
 from mini_docker.drivers.networkdriver.contract import Address, PublishedPort
 from mini_docker.drivers.networkdriver.port_allocator import HostPort
 from mini_docker.drivers.networkdriver.port_holder import PortHolder
 from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
-from mini_docker.linux.narrated_network import Audience
+from mini_docker.linux.narrated_network import NarratedDoor
 
 _TYPES = {"tcp": "SOCK_STREAM", "udp": "SOCK_DGRAM"}
 
 
-class NarratedPortHolder:
+class NarratedPortHolder(NarratedDoor[PortHolder]):
     """Stands in the place of `PortHolder`, before the real one."""
-
-    def __init__(self, holder: PortHolder, audience: Audience) -> None:
-        self._holder = holder
-        self._audience = audience
-
-    def door(self) -> PortHolder:
-        """This object, as the type checker should see it."""
-        return cast(PortHolder, self)
 
     def hold(self, port: HostPort) -> None:
         order = f"bind({_TYPES.get(port.protocol, port.protocol)}, {port.address}:{port.port})"
         with self._audience.told(order, "hold the host's port, so that no other program can take it; bind(2), ip(7)"):
-            self._holder.hold(port)
+            self._real.hold(port)
 
     def let_go(self, port: HostPort) -> None:
         order = f"close({_TYPES.get(port.protocol, port.protocol)}, {port.address}:{port.port})"
         with self._audience.told(order, "let go of the host's port; close(2)"):
-            self._holder.let_go(port)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._holder, name)
+            self._real.let_go(port)
 
 
-class NarratedProxies:
+class NarratedProxies(NarratedDoor[UserlandProxies]):
     """Stands in the place of `UserlandProxies`, before the real ones."""
-
-    def __init__(self, proxies: UserlandProxies, audience: Audience) -> None:
-        self._proxies = proxies
-        self._audience = audience
-
-    def door(self) -> UserlandProxies:
-        """This object, as the type checker should see it."""
-        return cast(UserlandProxies, self)
 
     def start(self, port: PublishedPort, held: socket.socket, address: Address, cable: str) -> None:
         order = f"execve('proxy', {_way(port)}, to={address}:{port.container_port}, cable={cable!r})"
         words = "start a process of ours that carries there what rules cannot lead; execve(2), accept(2)"
         with self._audience.told(order, words):
-            self._proxies.start(port, held, address, cable)
+            self._real.start(port, held, address, cable)
 
     def end(self, port: PublishedPort) -> None:
         with self._audience.told(f"kill('proxy', {_way(port)}, SIGKILL)", "end the process of that port; kill(2)"):
-            self._proxies.end(port)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._proxies, name)
+            self._real.end(port)
 
 
 def _way(port: PublishedPort) -> str:
