@@ -14,13 +14,10 @@ import socket
 import sys
 from contextlib import suppress
 
-from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
-from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.sealed import seal_interpreter
-from mini_docker.linux.kernel import LinuxKernel
-from mini_docker.supervisor import protocol
-from mini_docker.supervisor.loop import Loop
-from mini_docker.supervisor.supervisor import STAGE, Supervisor
+
+STAGE = "stage"
+"""In the run folder: where containers attach their roots for the pivot. To the host it is empty for ever."""
 
 
 def main(args: list[str]) -> int:
@@ -37,6 +34,14 @@ def main(args: list[str]) -> int:
     stage = f"{run}/{STAGE}"
     os.makedirs(stage, exist_ok=True)
     seal_interpreter(empty=stage)
+    # Only now: the process has just started once more.
+    from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
+    from mini_docker.libcontainer.cgroups.manager import CgroupManager
+    from mini_docker.linux.kernel import LinuxKernel
+    from mini_docker.supervisor import protocol
+    from mini_docker.supervisor.loop import Loop
+    from mini_docker.supervisor.supervisor import Supervisor
+
     lock = os.open(f"{run}/supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +56,7 @@ def main(args: list[str]) -> int:
     loop = Loop()
     path = f"{run}/{protocol.SOCKET_NAME}"
     listener = _listen(path)
-    supervisor = Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, listener)
+    supervisor = Supervisor(loop, kernel, CgroupManager(kernel, find_hierarchy()), run, stage, listener)
     # What is loaded by now stays in memory shared with every child: the collector shall not
     # touch (and so copy) it.
     gc.collect()

@@ -34,9 +34,6 @@ from mini_docker.supervisor.loop import READ, Loop
 from mini_docker.supervisor.process import HeldProcess, Outcome, Stage
 from mini_docker.supervisor.protocol import Frame
 
-STAGE = "stage"
-"""In the run folder: where containers attach their roots for the pivot. To the host it is empty for ever."""
-
 LONELY_SECONDS = 5.0
 """How long it stays without containers when a daemon vanished: the next one may come at once."""
 
@@ -45,15 +42,19 @@ class Supervisor:
     """Holds containers; everything here happens in the loop's one thread.
 
     Args:
-        run: the run folder, ours to keep endings in; `STAGE` is in it.
+        run: the run folder, ours to keep endings in.
+        stage: an empty directory, in which inits attach their roots (see `Births`).
+        listener: where daemons connect.
     """
 
-    def __init__(self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: str, listener: socket.socket) -> None:
+    def __init__(
+        self, loop: Loop, kernel: Kernel, cgroups: CgroupManager, run: str, stage: str, listener: socket.socket
+    ) -> None:
         self._loop = loop
         self._kernel = kernel
         self._cgroups = cgroups
         self._endings = Endings(f"{run}/endings")
-        self._births = Births(loop, kernel, cgroups, f"{run}/{STAGE}")
+        self._births = Births(loop, kernel, cgroups, stage)
         self._listener = listener
         self._announced: dict[str, tuple[Connection, Announcement]] = {}
         self._containers: dict[str, HeldContainer] = {}
