@@ -37,6 +37,7 @@ class Field:
     """One field of a dataclass: what `field` says of it, and its name."""
 
     __slots__ = ("compare", "default", "default_factory", "metadata", "name", "repr")
+    init = True  # whoever shows objects (hypothesis, rich) asks which fields ``__init__`` takes: here all
 
     def __init__(self, default, default_factory, compare, repr, metadata):
         self.name = ""

@@ -15,12 +15,12 @@ They sit at the ends of a socket pair and say typed messages in a fixed order:
                           ◀── (end of file) ─    = the command runs
 
 An init may also be born ahead of need (`unnamed`). It shows its namespaces as soon as it is prepared, waits for its
-name, and makes its plans while its house is made. Then it joins its cgroups and goes on as above:
+name, makes its plans while its house is made, and then goes on as above:
 
                           ◀── Sandboxed ─────
     its container is       ── Named ────────▶    who it is: its spec
     asked for
-    cgroups, root          ── Housed ───────▶    its root, its streams [descriptors]
+    limits, root           ── Housed ───────▶    its root, its streams [descriptors]
 
 One that died before it was housed is replaced by a birth on demand, which tells the reason if there still is one.
 

@@ -23,7 +23,7 @@ from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.init import run_exec, run_init, run_unnamed
 from mini_docker.libcontainer.privileges import grant
 from mini_docker.libcontainer.streams import give_pipes, root_outside
-from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.id_mapping import IdMap
@@ -80,16 +80,16 @@ class Parent:
             _tell_mapped(newborn)
         return newborn
 
-    def bear_unnamed(self, model: Birth, join: Join) -> Newborn:
+    def bear_unnamed(self, model: Birth, lie_down: Callable[[Kernel], None]) -> Newborn:
         """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
 
         Args:
             model: whom the next container is probably like (see `unnamed.expectable`); without a root.
-            join: `CgroupManager.join`, for when it knows whose cgroups are its own.
+            lie_down: moves the calling process into its cradle, through the door that it is given.
         """
 
         def live(end: socket.socket) -> NoReturn:
-            run_unnamed(self._kernel, model, join, end)
+            run_unnamed(self._kernel, model, lie_down, end)
 
         plan = namespaces.plan(model.spec)
         # It makes its network namespace itself: that waits while an old one is taken down, up to 7 ms, and nobody is to
@@ -196,7 +196,7 @@ def name(newborn: Newborn, birth: Birth, model: Birth) -> None:
 
 
 def house(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
-    """Tell one that has its name that its cgroups are made; from now on it is as one born by `Parent.bear`.
+    """Tell one that has its name that its limits hold; from now on it is as one born by `Parent.bear`.
 
     Raises:
         OSError: it is dead.

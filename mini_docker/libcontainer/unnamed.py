@@ -4,6 +4,8 @@ Clone with new namespaces, the first touch of each page of memory after a fork, 
 devpts and tmpfs take half of a container's birth, and none of it depends on which container it will be. So it can be
 done while nobody waits.
 
+On cgroup v1 it waits in a cgroup of its own, its *cradle*, which gets the container's name when the init does.
+
 The parent guesses (`expectable`): the next container will be like the last one, its *model*. A wrong guess costs one
 birth in vain. A right one saves words, too: parent and init both know the model, so a name is what differs from it.
 
@@ -13,20 +15,26 @@ This module knows what can be done ahead, and how a name is written for the dial
 from __future__ import annotations
 
 import base64
-from functools import partial
+import os
 
 from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import namespaces, privileges, rootfs_plan, users
 from mini_docker.libcontainer.dialogue import Housed, Named
 from mini_docker.libcontainer.difference import changed, difference
-from mini_docker.libcontainer.terms import Birth, Join, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Stdio, Terms
+
+CRADLE_PREFIX = "waiting-"
+
+_TIGHT_BYTES = 32 << 20
+"""What an init holds while it waits, about 4 MB, counts against the container's limit: a tight one it might break."""
 
 
 def expectable(birth: Birth, model: Birth) -> bool:
     """Whether *birth* can be that of an init that was born after *model*.
 
     It can if both are born with the same namespaces and join nobody else's, without a user namespace, if nobody listens
-    to how it is born, and if it may do no more than the model: what a bounding set has lost is gone.
+    to how it is born, and if it may do no more than the model: what a bounding set has lost is gone. Its cgroup has to
+    lie beside the model's, for only there can a cradle be renamed to it.
 
     Who joins another's namespaces is not there yet when it waits: a sysfs or mqueue made ahead would show the host's.
     """
@@ -38,8 +46,19 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and not birth.spec.has_own("user")
         and birth.terms.narration < 0
         and birth.gate < 0
+        and _parent(birth.spec.cgroup) == _parent(model.spec.cgroup)
+        and not 0 < birth.spec.resources.memory_bytes < _TIGHT_BYTES
         and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )
+
+
+def cradle_beside(cgroup: str) -> str:
+    """A new cgroup's path, next to that of the model: nobody else's, whatever other supervisors are here."""
+    return f"{_parent(cgroup)}/{CRADLE_PREFIX}{os.urandom(8).hex()}"
+
+
+def _parent(cgroup: str) -> str:
+    return cgroup.rpartition("/")[0]
 
 
 def write(birth: Birth, model: Birth) -> Named:
@@ -55,17 +74,16 @@ def write(birth: Birth, model: Birth) -> Named:
     })  # fmt: skip
 
 
-def read(name: Named, model: Birth, join: Join, dropped: frozenset[int] = frozenset()) -> Birth:
-    """The inverse of `write`: a birth that has no root yet.
+def read(name: Named, model: Birth, dropped: frozenset[int] = frozenset()) -> Birth:
+    """The inverse of `write`: a birth that has no root yet, and nothing to join: the cradle is its cgroup.
 
     Args:
-        join: moves the one who reads into the cgroups.
         dropped: what the bounding set of the one who reads has lost already.
     """
     told = name.birth
     spec = changed(model.spec, told["spec"])
     seccomp = model.terms.seccomp if told["seccomp"] is None else base64.b64decode(told["seccomp"])
-    terms = Terms(seccomp, told["last_capability"], partial(join, spec.cgroup), told["keyring"], dropped=dropped)
+    terms = Terms(seccomp, told["last_capability"], keyring=told["keyring"], dropped=dropped)
     return Birth(spec, -1, "", told["stage"], terms)
 
 
@@ -97,7 +115,7 @@ def rehearse(model: Birth) -> None:
         process=replace(spec.process, args=("",), env=()),
     )
     name = write(replace(model, spec=another), model)
-    birth = read(name, model, lambda cgroup, kernel: None)
+    birth = read(name, model)
     process = birth.spec.process
     birth, _ = read_house(write_house(birth, None)[0], [], birth)
     namespaces.plan(birth.spec)

@@ -151,6 +151,9 @@ class Kernel(Protocol):
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
 
+    def rename(self, path: str, new: str) -> None:
+        """Give a file or a directory another name."""
+
     def mknod(self, path: str, mode: int, device: int) -> None:
         """Make a device node, fifo or whiteout."""
 
@@ -416,6 +419,12 @@ class LinuxKernel:
             os.rmdir(path)
         except OSError as error:
             raise SyscallError("rmdir", (path,), error.errno or 0) from None
+
+    def rename(self, path: str, new: str) -> None:
+        try:
+            os.rename(path, new)
+        except OSError as error:
+            raise SyscallError("rename", (path, new), error.errno or 0) from None
 
     def mknod(self, path: str, mode: int, device: int) -> None:
         try:

@@ -53,6 +53,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "read_file": ("ask the kernel through a file", "cgroups(7), proc(5)"),
     "mkdir": ("make a directory (in a cgroup hierarchy: a group)", "mkdir(2), cgroups(7)"),
     "rmdir": ("remove a directory (in a cgroup hierarchy: a group)", "rmdir(2), cgroups(7)"),
+    "rename": ("give a file or a directory (in a cgroup hierarchy: a group) another name", "rename(2)"),
     "mknod": ("make a device node", "mknod(2)"),
     "ioctl": ("tell a device something of its own", "ioctl(2)"),
 }

@@ -34,7 +34,8 @@ class Announcement:
     Attributes:
         birth: without its root, which comes with the creation.
         stdio: what shall become of its streams, as the protocol says it.
-        named: an init that was born ahead of need and has got its name; None if one must be born, or when it is taken.
+        named: an init that was born ahead of need and has got its name, and its cgroup the container's; None if one
+            must be born, or when it is taken.
         log: the open log of its output; None if it wants none, or when it is taken.
     """
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 from functools import partial
 
 from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.config import Resources
 from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
 from mini_docker.libcontainer.terms import Birth
-from mini_docker.libcontainer.unnamed import expectable
+from mini_docker.libcontainer.unnamed import cradle_beside, expectable
+from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor.loop import READ, Loop, Timer
 
@@ -33,23 +36,24 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """An init that waits for its name, and the birth that it was modelled after."""
+    """An init that waits for its name, the birth that it was modelled after, and the cgroup in which it lies."""
 
     newborn: Newborn
     model: Birth
+    cradle: str
 
 
 class Nursery:
     """Has one place: who starts many containers at once keeps every core busy anyway. The loop's thread alone uses it.
 
-    Nothing is born ahead where a process cannot move itself into its cgroups at little cost: on v2 it is born there.
+    Nothing is born ahead on cgroup v2, where a cgroup keeps its name and only who is born in one enters it for free.
     """
 
     def __init__(self, loop: Loop, kernel: Kernel, parent: Parent, cgroups: CgroupManager) -> None:
         self._loop = loop
         self._kernel = kernel
         self._parent = parent
-        self._join = cgroups.join
+        self._cgroups = cgroups
         self._useful = cgroups.hierarchy.version == 1
         self._model: Birth | None = None
         self._waiting: Unnamed | None = None
@@ -57,7 +61,8 @@ class Nursery:
         self._filling = self._patience = Timer(self._fill)
 
     def take(self, birth: Birth) -> Newborn | None:
-        """The init that waited, told who it is, now the caller's to house or to bury; None when none is of its like."""
+        """The init that waited, told who it is and lying in the container's cgroups, now the caller's to house or to
+        bury; None when none is of its like."""
         if self._mounts.changed():
             self._dismiss()  # in there the host's files are as they were
         waiting = self._waiting
@@ -65,10 +70,11 @@ class Nursery:
             return None
         try:
             name(waiting.newborn, birth, waiting.model)
+            self._cgroups.rename(waiting.cradle, birth.spec.cgroup)
         except ValueError:
             return None  # more than the dialogue carries; it goes on waiting
-        except OSError:
-            self._dismiss()  # it is dead
+        except (OSError, SyscallError):
+            self._dismiss()  # it is dead, or a cgroup of that name is left from another time
             return None
         self._patience.cancel()
         self._waiting = None
@@ -93,17 +99,21 @@ class Nursery:
     def _fill(self) -> None:
         if self._model is None or self._waiting is not None:
             return
+        cradle = cradle_beside(self._model.spec.cgroup)
         try:
-            newborn = self._parent.bear_unnamed(self._model, self._join)
+            self._cgroups.create(cradle, Resources())
+            newborn = self._parent.bear_unnamed(self._model, partial(self._cgroups.join, cradle))
         except (OSError, MiniDockerError):
+            self._take_away(cradle)
             return  # whoever needs one will hear the reason
-        self._waiting = Unnamed(newborn, self._model)
+        self._waiting = Unnamed(newborn, self._model, cradle)
         self._patience = self._loop.later(PATIENCE_SECONDS, self._give_up)
 
     def close(self) -> None:
         """Let it go, and wait for its end."""
         if self._waiting is not None:
             bury(self._kernel, self._waiting.newborn)
+            self._take_away(self._waiting.cradle)
             self._waiting = None
         self._mounts.close()
 
@@ -116,12 +126,18 @@ class Nursery:
         if waiting is not None:
             self._patience.cancel()
             waiting.newborn.dialogue.close()  # it hears that nobody needs it, and ends
-            self._loop.watch(waiting.newborn.pidfd, READ, partial(self._reap, waiting.newborn.pidfd))
+            self._loop.watch(waiting.newborn.pidfd, READ, partial(self._reap, waiting.newborn.pidfd, waiting.cradle))
 
-    def _reap(self, pidfd: int, _events: int) -> None:
+    def _reap(self, pidfd: int, cradle: str, _events: int) -> None:
         self._loop.forget(pidfd)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
+        self._take_away(cradle)
+
+    def _take_away(self, cradle: str) -> None:
+        """Remove what of it is there. What the kernel holds on to, the next daemon's end removes (`prune`)."""
+        with suppress(SyscallError):
+            self._cgroups.try_delete(cradle)
 
 
 class MountTable:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mini_docker.dataclasses import replace
@@ -21,6 +21,7 @@ from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import joinable_flags
+from mini_docker.libcontainer.unnamed import CRADLE_PREFIX
 from mini_docker.linux.dns_sockets import open_dns_sockets
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
@@ -57,6 +58,7 @@ class Supervisor:
         self._births = Births(loop, kernel, cgroups, stage)
         self._listener = listener
         self._announced: dict[str, tuple[Connection, Announcement]] = {}
+        self._parents: set[str] = set()
         self._containers: dict[str, HeldContainer] = {}
         self._connections: set[Connection] = set()
         self._known: dict[Connection, Blueprint] = {}
@@ -72,8 +74,12 @@ class Supervisor:
         self._stay_if_needed()
 
     def close(self) -> None:
-        """The end: nothing of ours is left, held containers apart."""
+        """The end, when no container is held: nothing of ours is left, the cgroups' parents included if no daemon is
+        there any more to see to them."""
         self._births.nursery.close()
+        for parent in self._parents:
+            with suppress(MiniDockerError):
+                self._cgroups.prune(parent, CRADLE_PREFIX)
 
     # connections
 
@@ -148,8 +154,10 @@ class Supervisor:
         self._known[connection] = blueprint
         if request["narrate"]:
             birth = replace(birth, terms=replace(birth.terms, narration=descriptors.pop()))
-        self._announced[id_] = connection, self._births.announce(birth, request["stdio"])
-        connection.reply({})
+        announced = self._births.announce(birth, request["stdio"])
+        self._announced[id_] = connection, announced
+        self._parents.add(birth.spec.cgroup.rpartition("/")[0])
+        connection.reply({"has_cgroups": announced.named is not None})
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         id_: str = request["container"]

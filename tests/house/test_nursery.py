@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
+from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, Namespace, ProcessSpec
+from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.supervisor.blueprint import Blueprint, write
 from mini_docker.supervisor.protocol import SOCKET_NAME, FrameReader, send
 from tests.house.house import House
@@ -66,6 +68,17 @@ def expecting(house: House) -> int:
     return unborn(house)[0]
 
 
+def cgroups_of(pid: int) -> set[str]:
+    """Where a process is, in every hierarchy with controllers or a name."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return {line.split(":", 2)[2] for line in lines if not line.startswith("0::")}
+
+
+def cradles() -> set[str]:
+    """Those of every supervisor of this machine."""
+    return {path.name for root in find_hierarchy().directories() for path in Path(root).glob("mini-docker/waiting-*")}
+
+
 def restart(house: House) -> None:
     """A supervisor without containers ends with its daemon; the next one has seen none yet."""
     house.stop()
@@ -80,8 +93,50 @@ def test_the_next_init_was_born_before_it_was_asked_for(house: House) -> None:
     waiting = expecting(house)
     started = house.ours("run", "-d", "--name", "cc", "busybox", "sleep", "1000")
     assert started.code == 0, started.err
-    assert house.inspect("cc")["State"]["Pid"] == waiting
+    found = house.inspect("cc")
+    assert found["State"]["Pid"] == waiting
+    assert cgroups_of(waiting) == {f"/mini-docker/{found['Id']}"}
     house.ours("rm", "-f", "cc")
+
+
+def test_it_lies_in_a_cradle_that_goes_with_it(house: House) -> None:
+    """Whoever is not needed leaves no cgroup."""
+    before = cradles()
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    (own,) = {path.rpartition("/")[2] for path in cgroups_of(waiting)}
+    assert own in cradles()
+    house.ours("run", "--rm", "--network", "host", "busybox", "true")  # of another kind: it makes way
+    wait_for(lambda: own not in cradles())
+    expecting(house)
+    restart(house)
+    wait_for(lambda: cradles() <= before)
+
+
+def test_a_container_of_an_old_name_is_born_on_demand(house: House) -> None:
+    """A cgroup that somebody left there is taken over, as ever, and the one that waited is let go."""
+    house.ours("create", "--name", "cc", "busybox", "sleep", "1000")
+    house.ours("run", "--rm", "busybox", "true")
+    waiting = expecting(house)
+    path = f"mini-docker/{house.inspect('cc')['Id']}"
+    taken = Path(find_hierarchy().directories()[-1], path)
+    taken.mkdir()
+    assert house.ours("start", "cc").code == 0
+    pid = house.inspect("cc")["State"]["Pid"]
+    assert pid != waiting
+    assert cgroups_of(pid) == {f"/{path}"}
+    wait_for(lambda: not lives(waiting))
+    house.ours("rm", "-f", "cc")
+    assert not taken.exists()
+
+
+def test_a_tight_limit_holds_and_is_not_broken_by_waiting(house: House) -> None:
+    """What init holds while it waits would count against six megabytes."""
+    house.ours("run", "--rm", "busybox", "true")
+    expecting(house)
+    for limit in ("6m", "40m"):
+        out = house.ours("run", "--rm", "-m", limit, "busybox", "echo", "well")
+        assert out.out == "well\n", out.err
 
 
 def test_nobody_inside_can_tell(house: House) -> None:
@@ -189,7 +244,7 @@ def test_one_that_is_called_off_by_its_name_ends(house: House) -> None:
     house.ours("run", "--rm", "busybox", "true")
     waiting = expecting(house)
     kinds = ("mount", "pid", "uts", "ipc", "network")
-    spec = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in kinds), cgroup="docker/never")
+    spec = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in kinds), cgroup="mini-docker/never")
     request = {
         "verb": "announce", "container": "never", "blueprint": write(Blueprint(spec, b""), None), "narrate": False,
         "stdio": {"log": "", "open_stdin": False, "stdin_once": False},
@@ -199,7 +254,9 @@ def test_one_that_is_called_off_by_its_name_ends(house: House) -> None:
         send(channel, request, [])
         reader = FrameReader()
         assert reader.feed(channel)
-        assert reader.frame() == {}
+        assert reader.frame() == {"has_cgroups": True}
         assert lives(waiting)
+        assert cgroups_of(waiting) == {"/mini-docker/never"}
     wait_for(lambda: not lives(waiting))
+    CgroupManager(LinuxKernel(), find_hierarchy()).delete("mini-docker/never")  # its daemon would see to it
     assert house.ours("run", "--rm", "busybox", "echo", "well").out == "well\n"

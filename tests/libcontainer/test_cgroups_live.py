@@ -17,6 +17,7 @@ from mini_docker.errors import DeadlineExceeded
 from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy, find_hierarchy, parse_own_cgroup
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import DeviceRule, Resources
+from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import LinuxKernel
 
 pytestmark = [
@@ -174,6 +175,46 @@ def test_delete_takes_cgroups_that_a_container_made_inside(cgroup: Cgroup) -> No
     child.wait()
     cgroup.manager.delete(cgroup.path)
     assert not any(directory.exists() for directory in cgroup.directories())
+    cgroup.manager.create(cgroup.path, Resources())  # for the fixture's thaw
+
+
+def test_v1_a_cgroup_is_renamed_with_all_who_are_in_it() -> None:
+    """And not over another one."""
+    cgroup = Cgroup(hierarchy_of(1))
+    cradle, taken = f"{PREFIX}/waiting-{os.getpid()}", f"{PREFIX}/taken-{os.getpid()}"
+    try:
+        cgroup.manager.create(cradle, Resources())
+        cgroup.manager.create(taken, Resources())
+        child = cgroup.child(attach=False)
+        cgroup.manager.attach(cradle, child.pid)
+        with pytest.raises(SyscallError, match="exists"):
+            cgroup.manager.rename(cradle, taken)
+        cgroup.manager.rename(cradle, cgroup.path)
+        assert cgroup.manager.pids(cgroup.path) == (child.pid,)
+        own = Path(f"/proc/{child.pid}/cgroup").read_text()
+        assert cradle not in own
+        assert own.count(cgroup.path) == len({*cgroup.hierarchy.directories()})
+    finally:
+        cgroup.manager.delete(taken)
+        cgroup.close()
+
+
+def test_only_what_is_empty_and_called_so_is_pruned(cgroup: Cgroup) -> None:
+    """A neighbour's cradle has somebody in it, a container's cgroup another name: both stay, and so their parent."""
+    empty, other = f"{PREFIX}/waiting-{os.getpid()}", f"{PREFIX}/waiting-neighbour-{os.getpid()}"
+    for path in (empty, other):
+        cgroup.manager.create(path, Resources())
+    child = cgroup.child(attach=False)
+    cgroup.manager.attach(other, child.pid)
+    cgroup.manager.prune(PREFIX, "waiting-")
+    there = {path.name for path in Path(cgroup.hierarchy.directories()[0], PREFIX).iterdir() if path.is_dir()}
+    assert there == {Path(path).name for path in (cgroup.path, other)}
+    child.kill()
+    child.wait()
+    cgroup.manager.delete(cgroup.path)
+    cgroup.manager.prune(PREFIX, "waiting-")
+    assert not any(Path(directory, PREFIX).exists() for directory in cgroup.hierarchy.directories())
+    cgroup.manager.prune(PREFIX, "waiting-")  # once more is no error
     cgroup.manager.create(cgroup.path, Resources())  # for the fixture's thaw
 
 

@@ -133,3 +133,19 @@ def test_what_does_not_exist_has_no_kills_and_no_processes() -> None:
     assert manager.oom_kill_count("abc") == 0
     assert manager.pids("abc") == ()
     assert not manager.is_frozen("abc")
+
+
+def test_v1_a_cgroup_is_renamed_in_every_tree() -> None:
+    """Each controller has a directory of its own for it."""
+    kernel = recording({})
+    CgroupManager(kernel.door(), V1, ALL).rename("docker/waiting-1", "docker/abc")
+    assert orders(kernel) == [
+        ("rename", (f"/cg/{tree}/docker/waiting-1", f"/cg/{tree}/docker/abc")) for tree in ("cpu", "memory", "cpuset")
+    ]
+
+
+def test_limits_are_set_without_making_anything() -> None:
+    """A cgroup that was renamed is there already."""
+    kernel = recording({})
+    CgroupManager(kernel.door(), V1, ALL).limit("docker/abc", Resources(cpu_shares=512))
+    assert orders(kernel) == [("write_file", ("/cg/cpu/docker/abc/cpu.shares", "512"))]

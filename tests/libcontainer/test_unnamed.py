@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import dialogue, unnamed
-from mini_docker.libcontainer.config import Capabilities, ContainerSpec, IdMap, Mount, Namespace, ProcessSpec
+from mini_docker.libcontainer.config import (
+    Capabilities,
+    ContainerSpec,
+    IdMap,
+    Mount,
+    Namespace,
+    ProcessSpec,
+    Resources,
+)
 from mini_docker.libcontainer.terms import Birth, Terms
 from tests.libcontainer.test_config import specs
 
@@ -36,16 +44,12 @@ def test_a_name_says_all_that_a_birth_does(
     """Whoever was born ahead becomes exactly the container that was asked for, whatever was guessed."""
     told = birth(spec, replace(TERMS, seccomp=seccomp), root=7 if has_root else -1)
     model = birth(guessed)
-    joined = []
     name = dialogue.Named(json.loads(json.dumps(unnamed.write(replace(told, root=-1), model).birth)))
-    named = unnamed.read(name, model, lambda cgroup, kernel: joined.append(cgroup))
+    named = unnamed.read(name, model)
     house, sent = unnamed.write_house(told, (10, 11, 12) if has_stdio else None)
     received = [descriptor + 100 for descriptor in sent]
     heard, stdio = unnamed.read_house(house, received, named)
-    assert heard.terms.join_cgroups is not None
-    heard.terms.join_cgroups(None)  # type: ignore[arg-type]
-    assert joined == [spec.cgroup]
-    assert replace(heard, root=told.root, terms=replace(heard.terms, join_cgroups=None)) == told
+    assert replace(heard, root=told.root) == told
     assert heard.root == (107 if has_root else -1)
     assert stdio == ((110, 111, 112) if has_stdio else None)
 
@@ -80,9 +84,14 @@ def test_a_birth_can_be_rehearsed() -> None:
         birth(replace(USUAL, process=ProcessSpec(("sh",), user="1000", terminal=True))),
         birth(replace(USUAL, namespaces=tuple(reversed(USUAL.namespaces)))),
         birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities()))),
+        birth(replace(USUAL, resources=Resources(memory_bytes=64 << 20, pids=10))),
+        birth(replace(USUAL, resources=Resources(memory_bytes=-1))),
     ],
-    ids=["other names", "a namespace made later", "another command", "another order", "fewer privileges"],
-)
+    ids=[
+        "other names", "a namespace made later", "another command", "another order", "fewer privileges", "limits",
+        "no limit, said",
+    ],
+)  # fmt: skip
 def test_what_is_told_later_does_not_matter(other: Birth) -> None:
     """Only what a birth decides for good makes two containers different in kind."""
     assert unnamed.expectable(other, birth())
@@ -104,12 +113,21 @@ def test_what_is_told_later_does_not_matter(other: Birth) -> None:
         birth(terms=replace(TERMS, narration=5)),
         birth(gate=5),
         birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities(("CAP_SYS_ADMIN",))))),
+        birth(replace(USUAL, cgroup="elsewhere/two")),
+        birth(replace(USUAL, resources=Resources(memory_bytes=6 << 20))),
     ],
     ids=[
         "the host's network", "another's network", "another's processes", "another's cgroups",
-        "id maps", "narrated", "a gate", "privileges",
+        "id maps", "narrated", "a gate", "privileges", "another's cgroup above", "hardly any memory",
     ],
 )  # fmt: skip
 def test_who_is_of_another_kind_is_born_on_demand(other: Birth) -> None:
     """Clone decides the namespaces; a narration tells of a birth while it happens."""
     assert not unnamed.expectable(other, birth())
+
+
+def test_every_cradle_is_a_new_one_beside_the_model() -> None:
+    """Only there can it be renamed to a container's cgroup; other supervisors may have cradles there, too."""
+    one, other = (unnamed.cradle_beside(USUAL.cgroup) for _ in range(2))
+    assert one != other
+    assert {path.rpartition("/")[0] for path in (one, other)} == {"docker"}

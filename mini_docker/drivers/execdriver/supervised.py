@@ -25,6 +25,7 @@ from mini_docker.errors import Conflict, MiniDockerError, Unavailable
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources, to_json
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
+from mini_docker.libcontainer.unnamed import CRADLE_PREFIX
 from mini_docker.linux.dns_sockets import DnsSockets
 from mini_docker.linux.kernel import LinuxKernel
 from mini_docker.linux.narrated import narrate_to
@@ -98,14 +99,15 @@ class SupervisedDriver:
                 cgroups = cgroups.through(narrate_to(LinuxKernel(), narrate, "daemon"))
             blueprint = Blueprint(_without_profile(spec), self._filters.program(spec.process))
             with self._supervisor.talk() as talk:
-                # A millisecond each, side by side: the supervisor reads it, and here root, files and cgroups are made.
+                # A millisecond each, side by side: the supervisor reads it, and here root and files are made.
                 talk.say(
                     "announce", [narrate] if narrate >= 0 else [], container=container,
                     blueprint=write_blueprint(blueprint, talk.known), stdio=_stdio_json(stdio), narrate=narrate >= 0,
                 )  # fmt: skip
                 root = make_root()
-                warnings = cgroups.create(spec.cgroup, spec.resources)
-                talk.hear()
+                # An init that was born ahead of need brings its cgroups along; an older supervisor does not say so.
+                set_up = cgroups.limit if talk.hear().frame.get("has_cgroups") else cgroups.create
+                warnings = set_up(spec.cgroup, spec.resources)
                 talk.known = blueprint
                 talk.say(
                     "create", [root.descriptor] if root.descriptor >= 0 else [],
@@ -205,6 +207,8 @@ class SupervisedDriver:
 
     def clear(self, cgroup: str) -> None:
         self._cgroups.try_delete(cgroup)
+        with self._lock:
+            self._parents.add(cgroup.rpartition("/")[0])
 
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._exit_listeners.append(listener)
@@ -220,7 +224,7 @@ class SupervisedDriver:
         with self._lock:
             parents = set() if self._known else self._parents
         for parent in parents:
-            self._cgroups.try_delete(parent)
+            self._cgroups.prune(parent, CRADLE_PREFIX)
 
     def _filter(self, process: ProcessSpec) -> str:
         return base64.b64encode(self._filters.program(process)).decode()
