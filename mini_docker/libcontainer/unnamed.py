@@ -25,9 +25,6 @@ from mini_docker.libcontainer.terms import Birth, Stdio, Terms
 
 CRADLE_PREFIX = "waiting-"
 
-_TIGHT_BYTES = 32 << 20
-"""What an init holds while it waits, about 4 MB, counts against the container's limit: a tight one it might break."""
-
 
 def expectable(birth: Birth, model: Birth) -> bool:
     """Whether *birth* can be that of an init that was born after *model*.
@@ -47,7 +44,6 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and birth.terms.narration < 0
         and birth.gate < 0
         and _parent(birth.spec.cgroup) == _parent(model.spec.cgroup)
-        and not 0 < birth.spec.resources.memory_bytes < _TIGHT_BYTES
         and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )
 

@@ -130,8 +130,8 @@ def test_a_container_of_an_old_name_is_born_on_demand(house: House) -> None:
     assert not taken.exists()
 
 
-def test_a_tight_limit_holds_and_is_not_broken_by_waiting(house: House) -> None:
-    """What init holds while it waits would count against six megabytes."""
+def test_a_tight_limit_is_not_broken_by_waiting(house: House) -> None:
+    """What init holds while it waits counts against six megabytes, too."""
     house.ours("run", "--rm", "busybox", "true")
     expecting(house)
     for limit in ("6m", "40m"):
