@@ -36,7 +36,7 @@ from mini_docker.libcontainer.dialogue import (
 )
 from mini_docker.libcontainer.reaper import reap_for_child, take_name
 from mini_docker.libcontainer.streams import give_pipes, root_outside, take_stdio
-from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
@@ -55,9 +55,9 @@ def run_init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio
     _speak_failures(dialogue, lambda: _init(kernel, birth, dialogue, stdio))
 
 
-def run_unnamed(kernel: Kernel, model: Birth, lie_down: Callable[[Kernel], None], dialogue: socket.socket) -> NoReturn:
+def run_unnamed(kernel: Kernel, model: Birth, cradle: str, join: Join, dialogue: socket.socket) -> NoReturn:
     """Become the init of a container that nobody has asked for yet, but that is likely to be like *model*."""
-    _speak_failures(dialogue, lambda: _wait_for_name(kernel, model, lie_down, dialogue))
+    _speak_failures(dialogue, lambda: _wait_for_name(kernel, model, cradle, join, dialogue))
 
 
 def run_exec(
@@ -100,12 +100,14 @@ def _init(kernel: Kernel, birth: Birth, dialogue: socket.socket, stdio: Stdio | 
     _settle(kernel, birth, dialogue, stdio, maker)
 
 
-def _wait_for_name(
-    kernel: Kernel, model: Birth, lie_down: Callable[[Kernel], None], dialogue: socket.socket
-) -> NoReturn:
+def _wait_for_name(kernel: Kernel, model: Birth, cradle: str, join: Join, dialogue: socket.socket) -> NoReturn:
     """The same in another order: what is alike for every container is done before somebody waits for it."""
     _forget_the_parent(kernel)
-    lie_down(kernel)
+    try:
+        join(cradle, kernel)
+        lies_there = True
+    except SyscallError:
+        lies_there = False  # it is being renamed already: the name will say to what
     _expect(dialogue, Mapped)
     if model.spec.has_new("network"):
         kernel.unshare(c.CLONE_NEWNET)
@@ -119,6 +121,8 @@ def _wait_for_name(
         os._exit(0)  # it was not needed
     assert isinstance(name, Named)
     birth = unnamed.read(name, model, dropped)
+    if not lies_there:
+        join(birth.spec.cgroup, kernel)
     plan = rootfs_plan.plan(birth.spec)
     house, descriptors = hear(dialogue)
     if house is None:

@@ -23,7 +23,7 @@ from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.init import run_exec, run_init, run_unnamed
 from mini_docker.libcontainer.privileges import grant
 from mini_docker.libcontainer.streams import give_pipes, root_outside
-from mini_docker.libcontainer.terms import Birth, Entry, Stdio, Terms
+from mini_docker.libcontainer.terms import Birth, Entry, Join, Stdio, Terms
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.id_mapping import IdMap
@@ -80,16 +80,17 @@ class Parent:
             _tell_mapped(newborn)
         return newborn
 
-    def bear_unnamed(self, model: Birth, lie_down: Callable[[Kernel], None]) -> Newborn:
+    def bear_unnamed(self, model: Birth, cradle: str, join: Join) -> Newborn:
         """Give birth to an init ahead of need: it prepares what is alike for all, and waits for its `name`.
 
         Args:
             model: whom the next container is probably like (see `unnamed.expectable`); without a root.
-            lie_down: moves the calling process into its cradle, through the door that it is given.
+            cradle: path of the cgroups that it lies in while it waits.
+            join: how it gets there.
         """
 
         def live(end: socket.socket) -> NoReturn:
-            run_unnamed(self._kernel, model, lie_down, end)
+            run_unnamed(self._kernel, model, cradle, join, end)
 
         plan = namespaces.plan(model.spec)
         # It makes its network namespace itself: that waits while an old one is taken down, up to 7 ms, and nobody is to

@@ -79,5 +79,8 @@ class Entry:
     terms: Terms
 
 
+Join = Callable[[str, Kernel], None]
+"""Moves the calling process into the cgroups of a path, through the door that it is given (`CgroupManager.join`)."""
+
 Stdio = tuple[int, int, int]
 """Descriptors for standard input, output and error."""

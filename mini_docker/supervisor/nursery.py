@@ -69,12 +69,12 @@ class Nursery:
         if waiting is None or not expectable(birth, waiting.model):
             return None
         try:
-            name(waiting.newborn, birth, waiting.model)
+            # In this order: one that has not found its way into the cradle yet goes where its name says.
             self._cgroups.rename(waiting.cradle, birth.spec.cgroup)
-        except ValueError:
-            return None  # more than the dialogue carries; it goes on waiting
-        except (OSError, SyscallError):
-            self._dismiss()  # it is dead, or a cgroup of that name is left from another time
+            name(waiting.newborn, birth, waiting.model)
+        except (OSError, SyscallError, ValueError):
+            # It is dead, a cgroup of that name is left from another time, or there is more to say than a word carries.
+            self._dismiss()
             return None
         self._patience.cancel()
         self._waiting = None
@@ -102,7 +102,7 @@ class Nursery:
         cradle = cradle_beside(self._model.spec.cgroup)
         try:
             self._cgroups.create(cradle, Resources())
-            newborn = self._parent.bear_unnamed(self._model, partial(self._cgroups.join, cradle))
+            newborn = self._parent.bear_unnamed(self._model, cradle, self._cgroups.join)
         except (OSError, MiniDockerError):
             self._take_away(cradle)
             return  # whoever needs one will hear the reason

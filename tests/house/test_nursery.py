@@ -104,6 +104,7 @@ def test_it_lies_in_a_cradle_that_goes_with_it(house: House) -> None:
     before = cradles()
     house.ours("run", "--rm", "busybox", "true")
     waiting = expecting(house)
+    wait_for(lambda: len(cgroups_of(waiting)) == 1)
     (own,) = {path.rpartition("/")[2] for path in cgroups_of(waiting)}
     assert own in cradles()
     house.ours("run", "--rm", "--network", "host", "busybox", "true")  # of another kind: it makes way
