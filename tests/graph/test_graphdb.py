@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -117,6 +120,78 @@ TestGraphDBModel.settings = settings(max_examples=15, stateful_step_count=20, de
 @pytest.fixture
 def db(tmp_path: Path) -> GraphDB:
     return GraphDB(tmp_path / "linkgraph.db")
+
+
+late_steps = st.lists(
+    st.tuples(st.just("give"), entities) | st.tuples(st.just("take"), entities) | st.tuples(st.just("look"), entities),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(late_steps)
+def test_what_is_late_is_there_for_whoever_looks(steps: list[tuple[str, str]]) -> None:
+    """And after the file was closed and opened again: whatever comes late, in whatever order."""
+    with memory_folder() as folder:
+        path = Path(folder) / "linkgraph.db"
+        db = GraphDB(path, linger_seconds=60)
+        held: dict[str, str] = {}
+        for number, (step, entity) in enumerate(steps):
+            if step == "give" and entity not in held:
+                held[entity] = f"/name{number}"
+                db.reserve_late(held[entity], entity)
+            elif step == "take":
+                db.purge_late(entity)
+                held.pop(entity, None)
+            elif step == "look":
+                assert db.names(entity) == ([held[entity]] if entity in held else [])
+        everything = sorted((Entity(name, entity) for entity, name in held.items()), key=lambda one: one.path)
+        if len(steps) % 2:
+            assert db.children("/") == everything
+        db.close()
+        db = GraphDB(path)
+        assert db.children("/") == everything
+        db.close()
+
+
+def test_a_name_that_was_taken_back_is_never_written(tmp_path: Path) -> None:
+    """A container's whole life may be shorter than the time that a name lingers."""
+    path = tmp_path / "linkgraph.db"
+    db = GraphDB(path, linger_seconds=60)
+    db.reserve_late("/short", "s")
+    db.reserve_late("/web", "w")
+    db.purge_late("s")
+    with closing(sqlite3.connect(path)) as other:
+        count = "SELECT count(*) FROM edge"
+        assert other.execute(count).fetchone() == (0,)
+        db.reserve("/web/db", "d")  # a link is written at once, and what it hangs on before it
+        assert other.execute(count).fetchone() == (2,)
+    assert db.names("d") == ["/web/db"]
+    db.close()
+
+
+def test_late_changes_are_written_by_themselves(tmp_path: Path) -> None:
+    """Nobody has to look; a daemon that is killed loses half a second."""
+    path = tmp_path / "linkgraph.db"
+    db = GraphDB(path, linger_seconds=0.01)
+    db.reserve_late("/web", "w")
+    deadline = time.monotonic() + 10
+    with closing(sqlite3.connect(path)) as other:
+        while other.execute("SELECT name FROM edge").fetchall() != [("web",)]:
+            assert time.monotonic() < deadline
+    db.close()
+
+
+def test_what_cannot_be_written_is_said_and_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The name was another's after all: its keeper's book wins at the next start."""
+    db = GraphDB(tmp_path / "linkgraph.db", linger_seconds=60)
+    db.reserve("/web", "w")
+    db.reserve_late("/web", "x")
+    assert db.names("x") == []
+    assert "1 changes of names are not written" in caplog.text
+    db.reserve_late("/other", "x")
+    assert db.names("x") == ["/other"]
+    db.close()
 
 
 def test_links_are_names_below_a_container(db: GraphDB) -> None:

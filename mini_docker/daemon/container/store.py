@@ -76,6 +76,8 @@ class ContainerStore:
                     "container %s was made with the graph driver %s: left aside", container.id, container.driver
                 )
                 self.left_aside.add(container.id)
+                with self._lock:
+                    self._by_name[container.name] = container.id  # its name stays its own
                 continue
             with self._lock:
                 self._by_id[container.id] = container

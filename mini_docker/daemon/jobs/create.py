@@ -169,8 +169,8 @@ class Create:
         name = wished or random_name(self._containers.has_name)
         self._containers.reserve_name(name, id)
         undo.callback(self._containers.release_name, name, id)
-        self._names.reserve(f"/{name}", id)
-        undo.callback(self._names.purge, id)
+        self._names.reserve_late(f"/{name}", id)
+        undo.callback(self._names.purge_late, id)
         return name
 
     def _register_links(self, container: Container) -> None:

@@ -96,7 +96,7 @@ class Delete:
         container.dismiss_attachers()
         if self._layers.exists(container.id):
             self._layers.remove(container.id)
-        self._names.purge(container.id)
+        self._names.purge_late(container.id)
         self._containers.remove(container)
         self._graph.collect()
         self._executions.forget(container.id)
