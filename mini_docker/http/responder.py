@@ -185,4 +185,10 @@ class Responder:
         fields = [*headers, ("Date", http_date(int(time.time())))]
         if self._last:
             fields.append(("Connection", "close"))
-        return h11.Response(status_code=status, headers=fields, reason=REASONS.get(status, b""))
+        return _response(status, tuple(fields))
+
+
+@functools.lru_cache(16)
+def _response(status: int, fields: tuple[tuple[str, str], ...]) -> h11.Response:
+    """A head, which h11 checks field by field, and which most answers of the same second have in common."""
+    return h11.Response(status_code=status, headers=list(fields), reason=REASONS.get(status, b""))
