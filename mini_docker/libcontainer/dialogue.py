@@ -20,7 +20,7 @@ name, makes its plans while its house is made, and then goes on as above:
                           ◀── Sandboxed ─────
     its container is       ── Named ────────▶    who it is: its spec
     asked for
-    limits, root           ── Housed ───────▶    its root, its streams [descriptors]
+    its root is made       ── Housed ───────▶    its root, its streams [descriptors]
 
 One that died before it was housed is replaced by a birth on demand, which tells the reason if there still is one.
 

@@ -197,7 +197,7 @@ def name(newborn: Newborn, birth: Birth, model: Birth) -> None:
 
 
 def house(newborn: Newborn, birth: Birth, stdio: Stdio | None) -> None:
-    """Tell one that has its name that its limits hold; from now on it is as one born by `Parent.bear`.
+    """Tell one that has its name where it will live; from now on it is as one born by `Parent.bear`.
 
     Raises:
         OSError: it is dead.

@@ -4,7 +4,8 @@ Clone with new namespaces, the first touch of each page of memory after a fork, 
 devpts and tmpfs take half of a container's birth, and none of it depends on which container it will be. So it can be
 done while nobody waits.
 
-On cgroup v1 it waits in a cgroup of its own, its *cradle*, which gets the container's name when the init does.
+On cgroup v1 it waits in a cgroup of its own, its *cradle*, which has the model's limits and gets the container's name
+when the init does.
 
 The parent guesses (`expectable`): the next container will be like the last one, its *model*. A wrong guess costs one
 birth in vain. A right one saves words, too: parent and init both know the model, so a name is what differs from it.
@@ -31,7 +32,7 @@ def expectable(birth: Birth, model: Birth) -> bool:
 
     It can if both are born with the same namespaces and join nobody else's, without a user namespace, if nobody listens
     to how it is born, and if it may do no more than the model: what a bounding set has lost is gone. Its cgroup has to
-    lie beside the model's, for only there can a cradle be renamed to it.
+    be the model's like: of the same limits, and beside it, for only there can a cradle be renamed to it.
 
     Who joins another's namespaces is not there yet when it waits: a sysfs or mqueue made ahead would show the host's.
     """
@@ -43,6 +44,7 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and not birth.spec.has_own("user")
         and birth.terms.narration < 0
         and birth.gate < 0
+        and birth.spec.resources == model.spec.resources
         and _parent(birth.spec.cgroup) == _parent(model.spec.cgroup)
         and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )

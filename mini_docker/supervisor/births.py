@@ -36,12 +36,14 @@ class Announcement:
         stdio: what shall become of its streams, as the protocol says it.
         named: an init that was born ahead of need and has got its name, and its cgroup the container's; None if one
             must be born, or when it is taken.
+        limited: if there was one: a warning for each limit that the kernel lacks. None if cgroups must be made.
         log: the open log of its output; None if it wants none, or when it is taken.
     """
 
     birth: Birth
     stdio: dict[str, Any]
     named: Newborn | None = None
+    limited: tuple[str, ...] | None = None
     log: LogWriter | None = None
 
     def take_named(self) -> Newborn | None:
@@ -98,7 +100,8 @@ class Births:
         """
         announced = Announcement(birth, stdio_wish)
         try:
-            announced.named = self.nursery.take(birth)
+            if (waited := self.nursery.take(birth)) is not None:
+                announced.named, announced.limited = waited.newborn, waited.warnings
             if stdio_wish["log"]:  # to make a file takes up to 0.3 ms
                 announced.log = LogWriter(stdio_wish["log"], stdio_wish["log_limit_bytes"], stdio_wish["log_files"])
         except BaseException:

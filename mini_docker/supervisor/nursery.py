@@ -16,7 +16,6 @@ from functools import partial
 from mini_docker.dataclasses import dataclass, replace
 from mini_docker.errors import MiniDockerError
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.libcontainer.config import Resources
 from mini_docker.libcontainer.parent import Newborn, Parent, bury, name
 from mini_docker.libcontainer.terms import Birth
 from mini_docker.libcontainer.unnamed import cradle_beside, expectable
@@ -36,11 +35,18 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """An init that waits for its name, the birth that it was modelled after, and the cgroup in which it lies."""
+    """An init that waits for its name.
+
+    Attributes:
+        model: the birth that it was modelled after.
+        cradle: path of the cgroup in which it lies, with the model's limits.
+        warnings: of limits that the kernel lacks.
+    """
 
     newborn: Newborn
     model: Birth
     cradle: str
+    warnings: tuple[str, ...]
 
 
 class Nursery:
@@ -60,7 +66,7 @@ class Nursery:
         self._mounts = MountTable()
         self._filling = self._patience = Timer(self._fill)
 
-    def take(self, birth: Birth) -> Newborn | None:
+    def take(self, birth: Birth) -> Unnamed | None:
         """The init that waited, told who it is and lying in the container's cgroups, now the caller's to house or to
         bury; None when none is of its like."""
         if self._mounts.changed():
@@ -78,7 +84,7 @@ class Nursery:
             return None
         self._patience.cancel()
         self._waiting = None
-        return waiting.newborn
+        return waiting
 
     def expect_like(self, birth: Birth) -> None:
         """Such a container was asked for: another one may be."""
@@ -101,12 +107,12 @@ class Nursery:
             return
         cradle = cradle_beside(self._model.spec.cgroup)
         try:
-            self._cgroups.create(cradle, Resources())
+            warnings = self._cgroups.create(cradle, self._model.spec.resources)
             newborn = self._parent.bear_unnamed(self._model, cradle, self._cgroups.join)
         except (OSError, MiniDockerError):
             self._take_away(cradle)
             return  # whoever needs one will hear the reason
-        self._waiting = Unnamed(newborn, self._model, cradle)
+        self._waiting = Unnamed(newborn, self._model, cradle, warnings)
         self._patience = self._loop.later(PATIENCE_SECONDS, self._give_up)
 
     def close(self) -> None:

@@ -157,7 +157,7 @@ class Supervisor:
         announced = self._births.announce(birth, request["stdio"])
         self._announced[id_] = connection, announced
         self._parents.add(birth.spec.cgroup.rpartition("/")[0])
-        connection.reply({"has_cgroups": announced.named is not None})
+        connection.reply({"limited": announced.limited})
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
         id_: str = request["container"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mini_docker.daemon.container.host_config import HostConfig
+from mini_docker.daemon.container.spec import Surroundings, resources_of
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, Namespace, ProcessSpec
@@ -131,13 +133,24 @@ def test_a_container_of_an_old_name_is_born_on_demand(house: House) -> None:
     assert not taken.exists()
 
 
-def test_a_tight_limit_is_not_broken_by_waiting(house: House) -> None:
-    """What init holds while it waits counts against six megabytes, too."""
-    house.ours("run", "--rm", "busybox", "true")
-    expecting(house)
-    for limit in ("6m", "40m"):
-        out = house.ours("run", "--rm", "-m", limit, "busybox", "echo", "well")
-        assert out.out == "well\n", out.err
+def test_the_limits_hold_of_one_that_waited(house: House) -> None:
+    """Its cradle has had them from the beginning; what it holds while it waits counts against six megabytes, too."""
+    for limit in (6, 40):
+        options = ("-m", f"{limit}m", "--pids-limit", "7", "--cpu-shares", str(limit), "--name", "cc")
+        for _ in range(2):
+            waiting = unborn(house)
+            house.ours("run", "-d", *options, "busybox", "sleep", "1000")
+            found = house.inspect("cc")
+            files = (
+                Path(root, "mini-docker", found["Id"], file)
+                for root in find_hierarchy().directories()
+                for file in ("memory.limit_in_bytes", "pids.max", "cpu.shares")
+            )
+            seen = {file.read_text().strip() for file in files if file.exists()}
+            assert seen == {str(limit << 20), "7", str(limit)}
+            house.ours("rm", "-f", "cc")
+            wait_for(lambda waiting=waiting: unborn(house) not in ([], waiting))
+        assert found["State"]["Pid"] in waiting
 
 
 def test_nobody_inside_can_tell(house: House) -> None:
@@ -245,7 +258,10 @@ def test_one_that_is_called_off_by_its_name_ends(house: House) -> None:
     house.ours("run", "--rm", "busybox", "true")
     waiting = expecting(house)
     kinds = ("mount", "pid", "uts", "ipc", "network")
-    spec = ContainerSpec(ProcessSpec(("true",)), tuple(Namespace(kind) for kind in kinds), cgroup="mini-docker/never")
+    spec = ContainerSpec(
+        ProcessSpec(("true",)), tuple(Namespace(kind) for kind in kinds), cgroup="mini-docker/never",
+        resources=resources_of(HostConfig().with_defaults(1), Surroundings()),
+    )  # fmt: skip
     request = {
         "verb": "announce", "container": "never", "blueprint": write(Blueprint(spec, b""), None), "narrate": False,
         "stdio": {"log": "", "open_stdin": False, "stdin_once": False},
@@ -255,7 +271,7 @@ def test_one_that_is_called_off_by_its_name_ends(house: House) -> None:
         send(channel, request, [])
         reader = FrameReader()
         assert reader.feed(channel)
-        assert reader.frame() == {"has_cgroups": True}
+        assert reader.frame() == {"limited": []}
         assert lives(waiting)
         assert cgroups_of(waiting) == {"/mini-docker/never"}
     wait_for(lambda: not lives(waiting))

@@ -142,10 +142,3 @@ def test_v1_a_cgroup_is_renamed_in_every_tree() -> None:
     assert orders(kernel) == [
         ("rename", (f"/cg/{tree}/docker/waiting-1", f"/cg/{tree}/docker/abc")) for tree in ("cpu", "memory", "cpuset")
     ]
-
-
-def test_limits_are_set_without_making_anything() -> None:
-    """A cgroup that was renamed is there already."""
-    kernel = recording({})
-    CgroupManager(kernel.door(), V1, ALL).limit("docker/abc", Resources(cpu_shares=512))
-    assert orders(kernel) == [("write_file", ("/cg/cpu/docker/abc/cpu.shares", "512"))]

@@ -84,10 +84,9 @@ def test_a_birth_can_be_rehearsed() -> None:
         birth(replace(USUAL, process=ProcessSpec(("sh",), user="1000", terminal=True))),
         birth(replace(USUAL, namespaces=tuple(reversed(USUAL.namespaces)))),
         birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities()))),
-        birth(replace(USUAL, resources=Resources(memory_bytes=6 << 20, pids=10))),
     ],
     ids=[
-        "other names", "a namespace made later", "another command", "another order", "fewer privileges", "limits",
+        "other names", "a namespace made later", "another command", "another order", "fewer privileges",
     ],
 )  # fmt: skip
 def test_what_is_told_later_does_not_matter(other: Birth) -> None:
@@ -112,10 +111,11 @@ def test_what_is_told_later_does_not_matter(other: Birth) -> None:
         birth(gate=5),
         birth(replace(USUAL, process=replace(USUAL.process, capabilities=Capabilities(("CAP_SYS_ADMIN",))))),
         birth(replace(USUAL, cgroup="elsewhere/two")),
+        birth(replace(USUAL, resources=Resources(memory_bytes=6 << 20, pids=10))),
     ],
     ids=[
         "the host's network", "another's network", "another's processes", "another's cgroups",
-        "id maps", "narrated", "a gate", "privileges", "another's cgroup above",
+        "id maps", "narrated", "a gate", "privileges", "another's cgroup above", "limits",
     ],
 )  # fmt: skip
 def test_who_is_of_another_kind_is_born_on_demand(other: Birth) -> None:

@@ -106,8 +106,9 @@ class SupervisedDriver:
                 )  # fmt: skip
                 root = make_root()
                 # An init that was born ahead of need brings its cgroups along; an older supervisor does not say so.
-                set_up = cgroups.limit if talk.hear().frame.get("has_cgroups") else cgroups.create
-                warnings = set_up(spec.cgroup, spec.resources)
+                warnings = talk.hear().frame.get("limited")
+                if warnings is None:
+                    warnings = cgroups.create(spec.cgroup, spec.resources)
                 talk.known = blueprint
                 talk.say(
                     "create", [root.descriptor] if root.descriptor >= 0 else [],

@@ -61,14 +61,6 @@ class CgroupManager:
             SyscallError: the kernel refuses a value. What was made until then is the caller's to `delete`.
         """
         self._dialect.make(path)
-        return self.limit(path, resources)
-
-    def limit(self, path: str, resources: Resources) -> tuple[str, ...]:
-        """Set the limits of a cgroup that is there and has none yet; returns warnings as `create`.
-
-        Raises:
-            Invalid, SyscallError: as `create`.
-        """
         return self._apply(path, resources, None)
 
     def rename(self, path: str, new: str) -> None:
