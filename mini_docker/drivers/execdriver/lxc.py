@@ -188,12 +188,12 @@ class LxcDriver(SupervisedDriver):
         killed = _noted_oom_kills(self._folder / exited.container / OOM_NOTE) > 0
         return replace(exited, oom_killed=exited.oom_killed or killed)
 
-    def _forget(self, container: str) -> None:
+    def _forget(self, container: str, deserted: bool = False) -> None:
         with self._lock:
             cgroup = self._known.get(container, "")
             self._doomed.pop(container, None)
             self._killed.discard(container)
-        super()._forget(container)
+        super()._forget(container, deserted)
         if cgroup and self._unified:
             # On a hybrid machine LXC makes its groups in the empty v2 tree, too.
             _remove_groups(Path(self._unified, cgroup))

@@ -203,8 +203,8 @@ class SupervisedDriver:
             return
         if self._is_frozen(container):
             self.resume(container)  # a frozen process does not even die
-        self._supervisor.ask("delete", container=container)
-        self._forget(container)
+        reply = self._supervisor.ask("delete", container=container)
+        self._forget(container, deserted=reply.frame.get("deserted", False))
 
     def clear(self, cgroup: str) -> None:
         self._cgroups.try_delete(cgroup)
@@ -252,14 +252,18 @@ class SupervisedDriver:
     def _is_frozen(self, container: str) -> bool:
         return self._cgroups.is_frozen(self._cgroup(container))
 
-    def _forget(self, container: str) -> None:
-        """Release what the supervisor does not hold: the cgroup, with whatever may still run in it."""
+    def _forget(self, container: str, deserted: bool = False) -> None:
+        """Release what the supervisor does not hold: the cgroup, with whatever may still run in it.
+
+        Args:
+            deserted: nobody is left in the cgroup, and the supervisor takes it away.
+        """
         with self._lock:
             cgroup = self._known.pop(container, "")
             awaited = [self._awaited.pop(key) for key in list(self._awaited) if key[0] == container]
         for channel in awaited:
             channel.close()
-        if cgroup and not self._cgroups.try_delete(cgroup):
+        if cgroup and not deserted and not self._cgroups.try_delete(cgroup):
             # Processes of a container that shares the host's pid namespace outlive its init, and may be
             # having children while we look.
             while pids := self._cgroups.pids(cgroup):

@@ -25,6 +25,8 @@ from mini_docker.libcontainer.config import Resources
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
+ALL_TREES, FIRST_TREE, OTHER_TREES = slice(None), slice(1), slice(1, None)
+
 _LACKING = (errno.ENOENT, errno.EOPNOTSUPP)
 
 
@@ -204,9 +206,13 @@ class CgroupManager:
         return self._dialect.watch_oom(path) if self.features.memory else None
 
     # taking away
-    def try_delete(self, path: str) -> bool:
-        """Remove the cgroup and what is below it, without waiting; False while processes are left in it."""
-        return all(self._try_delete(directory) for directory in self._dialect.directories(path))
+    def try_delete(self, path: str, trees: slice = ALL_TREES) -> bool:
+        """Remove the cgroup and what is below it, without waiting; False while processes are left in it.
+
+        Args:
+            trees: from which of v1's trees. Where the first one lets go of it, so do the others.
+        """
+        return all(self._try_delete(directory) for directory in self._dialect.directories(path)[trees])
 
     def _try_delete(self, directory: str) -> bool:
         try:
