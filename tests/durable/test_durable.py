@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mini_docker.durable import publish, replace_file, write_file
+from mini_docker.durable import PAGE_BYTES, overwrite_page, publish, replace_file, write_file
 
 
 def test_a_short_write_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +74,25 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, data
     write_file(folder / "scratch", data)
     publish(folder / "scratch", folder / "target")
     assert (folder / "target").read_bytes() == data
+
+
+@given(st.lists(st.binary(max_size=6000).filter(lambda data: not data.endswith(b" ")), min_size=1, max_size=4))
+def test_a_page_is_overwritten_or_left_alone(texts: list[bytes]) -> None:
+    """The file always holds one text, whole, with blanks after it; one that is too long changes nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state"
+        held = b""
+        for text in texts:
+            fits = len(text) <= PAGE_BYTES
+            assert overwrite_page(path, text) is fits
+            held = text if fits else held
+            assert (path.read_bytes().rstrip(b" ") if path.exists() else b"") == held
+            assert not path.exists() or path.stat().st_size == PAGE_BYTES
+
+
+def test_a_longer_file_is_not_overwritten(tmp_path: Path) -> None:
+    """Its end would stay behind the new text."""
+    path = tmp_path / "state"
+    path.write_bytes(b"x" * (PAGE_BYTES + 1))
+    assert not overwrite_page(path, b"short")
+    assert path.read_bytes() == b"x" * (PAGE_BYTES + 1)

@@ -2,8 +2,8 @@
 
 Of each container: ``config.json`` (who it is) and ``hostconfig.json`` (on what terms), which survive a crash from
 the moment that they are acknowledged, and a power cut before the container first runs; ``state.json`` (what became
-of it), which has to survive a crash but no power cut. Every file is replaced whole: a reader or a crash sees the old
-or the new one. It knows nothing of processes, images or networks.
+of it), which has to survive a crash but no power cut. Every file is replaced whole: a reader or a crash of ours sees
+the old or the new one. It knows nothing of processes, images or networks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.state import State
-from mini_docker.durable import replace_file, sync, write_file
+from mini_docker.durable import overwrite_page, replace_file, sync, write_file
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 
 log = logging.getLogger(__name__)
@@ -202,7 +202,10 @@ class ContainerStore:
             durable: wait for the disk, which a run state by itself is not worth.
         """
         new, old = container.directory / STATE_NEW, container.directory / STATE
-        write_file(new, _encoded(container.state_to_json(state)), durable)
+        data = _encoded(container.state_to_json(state))
+        if not durable and overwrite_page(old, data):
+            return
+        write_file(new, data, durable)
         # A rename *over* a file makes ext4 write the new one's data out at once (auto_da_alloc), 0.4 ms each time;
         # onto a free name it does not. Who dies in between leaves a whole new file: `_read_state` takes it.
         old.unlink(missing_ok=True)

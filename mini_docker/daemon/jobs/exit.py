@@ -97,21 +97,22 @@ class Exit:
                 removes = container.host_config.auto_remove and backoff is None and not container.spared
                 dies_with_init = self._exec_driver.walls().pid and not container.host_config.pid_mode
                 if not dies_with_init:
-                    self._clear(container, request)
+                    self._clear(container, request, removes)
                 if not removes:
                     container.ring_exit()
             # Who waited has his answer on its way by now. Who wants to do something with the container finds it locked.
             if dies_with_init:
-                self._clear(container, request)
+                self._clear(container, request, removes)
             if backoff is not None:
                 self._restart_later(job.engine, container, backoff)
         if removes:
             self._remove(job, container)
             container.ring_exit()  # only now, when its name is free: the next "run --rm --name" often follows at once
 
-    def _clear(self, container: Container, request: ExitRequest) -> None:
-        # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
-        self._containers.save(container)
+    def _clear(self, container: Container, request: ExitRequest, removes: bool) -> None:
+        if not removes:
+            # The exec driver knows the exit code until it is told to forget the container: not before it is stored.
+            self._containers.save(container)
         _try(self._exec_driver.delete, container.id)
         if request.root_is_open:
             _try(self._layers.close, container.id)
