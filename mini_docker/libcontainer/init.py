@@ -19,7 +19,17 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from mini_docker.errors import CannotExecute, MiniDockerError
-from mini_docker.libcontainer import console, executable, namespaces, privileges, rootfs, rootfs_plan, unnamed, users
+from mini_docker.libcontainer import (
+    console,
+    executable,
+    furniture,
+    namespaces,
+    privileges,
+    rootfs,
+    rootfs_plan,
+    unnamed,
+    users,
+)
 from mini_docker.libcontainer.capabilities import number
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.libcontainer.dialogue import (
@@ -112,6 +122,9 @@ def _wait_for_name(kernel: Kernel, model: Birth, cradle: str, join: Join, dialog
     if model.spec.has_new("network"):
         kernel.unshare(c.CLONE_NEWNET)
     stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec))
+    furnished = furniture.assemble(kernel, model.spec, cradle, stock)
+    if furnished is None:
+        stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec), stock)
     kept = privileges.bounding_set(model.spec.process)
     dropped = privileges.shrink_bounding_set(kernel, kept, model.terms.last_capability)
     unnamed.rehearse(model)
@@ -123,14 +136,14 @@ def _wait_for_name(kernel: Kernel, model: Birth, cradle: str, join: Join, dialog
     birth = unnamed.read(name, model, dropped)
     if not lies_there:
         join(birth.spec.cgroup, kernel)
-    plan = rootfs_plan.plan(birth.spec)
+    plan, trees = furniture.what_remains(furnished, birth.spec)
     house, descriptors = hear(dialogue)
     if house is None:
         os._exit(0)  # its container was called off
     assert isinstance(house, Housed)
     birth, stdio = unnamed.read_house(house, descriptors, birth)
     _move_in(kernel, birth.terms)
-    maker = rootfs.RootfsMaker(kernel, plan, birth.stage, stock)
+    maker = rootfs.RootfsMaker(kernel, plan, birth.stage, stock, trees)
     _complete_namespaces(kernel, birth, maker)
     _settle(kernel, birth, dialogue, stdio, maker)
 

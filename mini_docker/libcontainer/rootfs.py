@@ -20,7 +20,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from mini_docker.dataclasses import replace
@@ -44,11 +44,17 @@ COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
 """Empty and read-only: lies over directories that the container shall not see into."""
 
 
-def make_stock(kernel: Kernel, plan: RootfsPlan) -> Stock:
-    """Make the plan's virtual file systems ahead; they serve any container that wants their like."""
+def make_stock(kernel: Kernel, plan: RootfsPlan, stock: Stock | None = None) -> Stock:
+    """Make the plan's virtual file systems ahead; they serve any container that wants their like.
+
+    Args:
+        stock: what there is already.
+    """
     wanted = [step.what for step in plan.mounts if isinstance(step.what, NewFilesystem) and step.what.fstype in VIRTUAL]
-    stock = {}
+    stock = stock or {}
     for what in dict.fromkeys((*wanted, COVER)):
+        if what in stock:
+            continue
         # One that cannot be made is missing: the container that needs it will hear why, and no other one.
         with suppress(MiniDockerError, OSError):
             stock[what] = new_filesystem(kernel, what)
@@ -64,15 +70,20 @@ class RootfsMaker:
         stage: an existing directory on the host where the root is attached for the pivot; only
             the container's own mount namespace sees that.
         stock: file systems that need not be made any more; what is not used of them is let go.
+        furniture: detached trees of mounts by their place, beside the plan's: see `furniture`.
     """
 
-    def __init__(self, kernel: Kernel, plan: RootfsPlan, stage: str, stock: Stock | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, plan: RootfsPlan, stage: str, stock: Stock | None = None,
+        furniture: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         self._kernel = kernel
         self._plan = plan
         self._stage_path = stage
         self._stage = self._root = -1
         self._picked: dict[int, int] = {}
         self._stock = stock or {}
+        self._furniture = furniture or {}
 
     def pick_up(self, root: int, root_path: str) -> None:
         """Act one, first half: what lies on the host. The root is a detached mount's descriptor, or a path.
@@ -106,7 +117,7 @@ class RootfsMaker:
     def _detach(self, wanted: Callable[[MountStep], bool]) -> None:
         for index, step in enumerate(self._plan.mounts):
             if wanted(step):
-                self._picked[index] = self._detached(step)
+                self._picked[index] = detached(self._kernel, step, self._stock)
 
     def pivot(self) -> None:
         """Act two: enter the root."""
@@ -129,6 +140,9 @@ class RootfsMaker:
 
     def attach(self) -> None:
         """Act three: every detached mount in its place, and device nodes in the image's own folders."""
+        for target, tree in self._furniture.items():
+            put(self._kernel, tree, target)
+            os.close(tree)
         ours: set[str] = set()  # empty as they are, they have no place for what lies in them: not even to be tried
         for index, step in enumerate(self._plan.mounts):
             descriptor = self._picked[index]
@@ -139,50 +153,15 @@ class RootfsMaker:
                 ours.add(step.target)
                 if new.copy_up:
                     copy_up(step.target, descriptor)
-            self._put(descriptor, step.target)
+            put(self._kernel, descriptor, step.target)
             os.close(descriptor)
         for device in self._plan.devices:
             _make_device(self._kernel, device)
 
-    def _put(self, descriptor: int, target: str) -> None:
-        """Attach a mount. Most places are there: to look first would cost each container 0.2 ms."""
-        try:
-            self._kernel.move_mount(descriptor, c.AT_FDCWD, target)
-        except SyscallError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
-            make_mount_point(target, descriptor)
-            self._kernel.move_mount(descriptor, c.AT_FDCWD, target)
-
     def protect(self) -> None:
         """Last: hide and write-protect what the spec says, the root itself at the very end."""
         kernel = self._kernel
-        empty = -1
-        for path in self._plan.sealed:
-            kernel.mount_setattr(c.AT_FDCWD, path, 0, attr_set=c.MOUNT_ATTR_RDONLY)
-        for path in self._plan.readonly:
-            tree = _tree_or_none(kernel, path)
-            if tree >= 0:
-                kernel.mount_setattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, attr_set=c.MOUNT_ATTR_RDONLY)
-                kernel.move_mount(tree, c.AT_FDCWD, path)
-                os.close(tree)
-        for path in self._plan.masked:
-            try:
-                is_directory = stat.S_ISDIR(os.stat(path).st_mode)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if not is_directory:
-                cover = kernel.open_tree(c.AT_FDCWD, "/dev/null", c.OPEN_TREE_CLONE)
-            else:
-                if empty < 0:
-                    cover = empty = self._new(COVER)
-                else:
-                    cover = kernel.open_tree(empty, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
-            kernel.move_mount(cover, c.AT_FDCWD, path)
-            if cover != empty:
-                os.close(cover)
-        if empty >= 0:
-            os.close(empty)
+        protect(kernel, self._plan, self._stock)
         for unused in self._stock.values():
             os.close(unused)
         if self._plan.root_propagation not in (c.MS_PRIVATE, c.MS_PRIVATE | c.MS_REC):
@@ -190,26 +169,82 @@ class RootfsMaker:
         if self._plan.root_readonly:
             kernel.mount_setattr(c.AT_FDCWD, "/", 0, attr_set=c.MOUNT_ATTR_RDONLY)
 
-    def _detached(self, step: MountStep) -> int:
-        what = step.what
-        if isinstance(what, NewFilesystem):
-            descriptor = self._new(what)
-        else:
-            descriptor = _copy(self._kernel, what)
-            for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
-                if changes:
-                    attr_set, attr_clear = changes.for_setattr()
-                    self._kernel.mount_setattr(
-                        descriptor, "", c.AT_EMPTY_PATH | recursive, attr_set=attr_set, attr_clear=attr_clear
-                    )
-        if step.propagation:
-            flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if step.propagation & c.MS_REC else 0)
-            self._kernel.mount_setattr(descriptor, "", flags, propagation=step.propagation & ~c.MS_REC)
-        return descriptor
 
-    def _new(self, what: NewFilesystem) -> int:
-        in_stock = self._stock.pop(what, -1)
-        return in_stock if in_stock >= 0 else new_filesystem(self._kernel, what)
+def detached(kernel: Kernel, step: MountStep, stock: Stock) -> int:
+    """The descriptor of a step's mount, which is attached nowhere yet; one that is in stock is taken from there."""
+    what = step.what
+    if isinstance(what, NewFilesystem):
+        descriptor = _new(kernel, what, stock)
+    else:
+        descriptor = _copy(kernel, what)
+        for changes, recursive in ((what.changes, 0), (what.tree_changes, c.AT_RECURSIVE)):
+            if changes:
+                attr_set, attr_clear = changes.for_setattr()
+                kernel.mount_setattr(
+                    descriptor, "", c.AT_EMPTY_PATH | recursive, attr_set=attr_set, attr_clear=attr_clear
+                )
+    if step.propagation:
+        flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if step.propagation & c.MS_REC else 0)
+        kernel.mount_setattr(descriptor, "", flags, propagation=step.propagation & ~c.MS_REC)
+    return descriptor
+
+
+def put(kernel: Kernel, descriptor: int, path: str) -> None:
+    """Attach a mount. Most places are there: to look first would cost each container 0.2 ms.
+
+    Raises:
+        MiniDockerError: there is no place for it, and none can be made.
+    """
+    try:
+        kernel.move_mount(descriptor, c.AT_FDCWD, path)
+    except SyscallError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise
+        try:
+            make_mount_point(path, descriptor)
+        except OSError as refused:
+            reason = os.strerror(refused.errno or 0).lower()
+            raise MiniDockerError(f"mount point {path} cannot be made in the container: {reason}") from None
+        kernel.move_mount(descriptor, c.AT_FDCWD, path)
+
+
+def protect(kernel: Kernel, plan: RootfsPlan, stock: Stock, place: Callable[[str], str] = lambda path: path) -> None:
+    """Seal, write-protect and mask what the plan says.
+
+    Args:
+        stock: where a `COVER` may be.
+        place: where a path of the container's lies now.
+    """
+    empty = -1
+    for path in plan.sealed:
+        kernel.mount_setattr(c.AT_FDCWD, place(path), 0, attr_set=c.MOUNT_ATTR_RDONLY)
+    for path in plan.readonly:
+        tree = _tree_or_none(kernel, place(path))
+        if tree >= 0:
+            kernel.mount_setattr(tree, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, attr_set=c.MOUNT_ATTR_RDONLY)
+            kernel.move_mount(tree, c.AT_FDCWD, place(path))
+            os.close(tree)
+    for path in plan.masked:
+        try:
+            is_directory = stat.S_ISDIR(os.stat(place(path)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not is_directory:
+            cover = kernel.open_tree(c.AT_FDCWD, place("/dev/null"), c.OPEN_TREE_CLONE)
+        elif empty < 0:
+            cover = empty = _new(kernel, COVER, stock)
+        else:
+            cover = kernel.open_tree(empty, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+        kernel.move_mount(cover, c.AT_FDCWD, place(path))
+        if cover != empty:
+            os.close(cover)
+    if empty >= 0:
+        os.close(empty)
+
+
+def _new(kernel: Kernel, what: NewFilesystem, stock: Stock) -> int:
+    in_stock = stock.pop(what, -1)
+    return in_stock if in_stock >= 0 else new_filesystem(kernel, what)
 
 
 def make_mount_point(path: str, mount: int) -> None:

@@ -137,6 +137,29 @@ def plan(spec: ContainerSpec) -> RootfsPlan:
     )
 
 
+FURNISHED = ("/proc", "/dev", "/sys")
+
+
+def split(plan: RootfsPlan) -> tuple[RootfsPlan, RootfsPlan]:
+    """What of a plan happens in `FURNISHED` places, and what elsewhere: neither can tell when the other does."""
+
+    def part(inside: bool) -> RootfsPlan:
+        return replace(
+            plan,
+            mounts=tuple(step for step in plan.mounts if is_furnished(step.target) is inside),
+            sealed=tuple(path for path in plan.sealed if is_furnished(path) is inside),
+            masked=tuple(path for path in plan.masked if is_furnished(path) is inside),
+            readonly=tuple(path for path in plan.readonly if is_furnished(path) is inside),
+        )
+
+    return part(True), part(False)
+
+
+def is_furnished(path: str) -> bool:
+    """Whether a path of the container's lies in one of `FURNISHED`, or is one."""
+    return path.startswith(FURNISHED) and (path in FURNISHED or path.startswith(tuple(f"{top}/" for top in FURNISHED)))
+
+
 def _furnish_dev(steps: tuple[MountStep, ...], devices: tuple[Device, ...]) -> tuple[MountStep, ...]:
     """Give the container's own /dev its nodes and links."""
     nodes = tuple(

@@ -93,7 +93,7 @@ class Births:
         return Birth(spec, -1, "", self._stage, self._terms(container, blueprint.seccomp))
 
     def announce(self, birth: Birth, stdio_wish: dict[str, Any]) -> Announcement:
-        """Make ready what can be made while the daemon makes cgroups and root.
+        """Make ready what can be made while the daemon makes files and root.
 
         Raises:
             OSError: the log cannot be opened. The narration, if there is one, is closed then.

@@ -28,7 +28,12 @@ pytestmark = [
     ),
 ]
 
-WALLS = "cat /proc/self/status /proc/self/mountinfo /proc/self/cgroup /proc/self/limits; ls -l /proc/self/fd /dev; id"
+WALLS = (
+    "cat /proc/self/status /proc/self/mountinfo /proc/self/cgroup /proc/self/limits; ls -l /proc/self/fd /dev; id; "
+    "head -c 1 /proc/kcore /proc/keys /proc/timer_list 2>&1; "
+    "ls /sys/firmware /sys/fs/cgroup/*; head -n 1 /sys/fs/cgroup/*/tasks; "
+    "touch /sys/x /sys/fs/cgroup/x /proc/sys/x /dev/x /dev/shm/x 2>&1; true"
+)
 
 
 def supervisor(house: House) -> int:
