@@ -28,7 +28,6 @@ from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.id_mapping import IdMap
 from mini_docker.linux.kernel import Kernel
-from mini_docker.linux.memory import unshare_memory
 from mini_docker.linux.narrated import narrate_to
 
 _ANSWER_BYTES = 4096
@@ -100,7 +99,7 @@ class Parent:
         newborn = self._clone(self._kernel, plan, -1, live, ())
         with self._burying(newborn):
             _tell_mapped(newborn)
-            unshare_memory(self._kernel)
+            unnamed.rehearse(model)
         return newborn
 
     def bear_exec(self, entry: Entry, process: ProcessSpec, stdio: Stdio | None, cgroup: int = -1) -> Newborn:

@@ -102,8 +102,7 @@ def read_house(house: Housed, descriptors: list[int], birth: Birth) -> tuple[Bir
 def rehearse(model: Birth) -> None:
     """Make every plan once, for nothing: a page that a fork left shared is copied when one of the two first touches it.
 
-    Init does it right after its birth, when nobody waits for it. It does not copy all there is, as its parent does
-    (`unshare_memory`): the exec will have to give back whatever it has.
+    Parent and init do it right after the birth, when nobody waits for them.
     """
     spec = model.spec
     another = replace(

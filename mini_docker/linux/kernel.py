@@ -154,9 +154,6 @@ class Kernel(Protocol):
     def rename(self, path: str, new: str) -> None:
         """Give a file or a directory another name."""
 
-    def madvise(self, address: int, length: int, advice: int) -> None:
-        """Say how memory of this process will be used (MADV_*)."""
-
     def mknod(self, path: str, mode: int, device: int) -> None:
         """Make a device node, fifo or whiteout."""
 
@@ -172,12 +169,12 @@ _NUMBERS = {
     "x86_64": {
         "pivot_root": 155, "mount": 165, "umount2": 166, "sethostname": 170, "setdomainname": 171, "prctl": 157,
         "capset": 126, "unshare": 272, "setns": 308, "seccomp": 317, "setgroups": 116, "setresuid": 117,
-        "setresgid": 119, "bpf": 321, "keyctl": 250, "madvise": 28,
+        "setresgid": 119, "bpf": 321, "keyctl": 250,
     },
     "aarch64": {
         "pivot_root": 41, "mount": 40, "umount2": 39, "sethostname": 161, "setdomainname": 162, "prctl": 167,
         "capset": 91, "unshare": 97, "setns": 268, "seccomp": 277, "setgroups": 159, "setresuid": 147,
-        "setresgid": 149, "bpf": 280, "keyctl": 219, "madvise": 233,
+        "setresgid": 149, "bpf": 280, "keyctl": 219,
     },
 }  # fmt: skip
 _COMMON = {
@@ -428,12 +425,6 @@ class LinuxKernel:
             os.rename(path, new)
         except OSError as error:
             raise SyscallError("rename", (path, new), error.errno or 0) from None
-
-    def madvise(self, address: int, length: int, advice: int) -> None:
-        self._call(
-            "madvise", ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice),
-            shown=(hex(address), length, advice),
-        )  # fmt: skip
 
     def mknod(self, path: str, mode: int, device: int) -> None:
         try:

@@ -54,7 +54,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "mkdir": ("make a directory (in a cgroup hierarchy: a group)", "mkdir(2), cgroups(7)"),
     "rmdir": ("remove a directory (in a cgroup hierarchy: a group)", "rmdir(2), cgroups(7)"),
     "rename": ("give a file or a directory (in a cgroup hierarchy: a group) another name", "rename(2)"),
-    "madvise": ("say how memory will be used", "madvise(2)"),
     "mknod": ("make a device node", "mknod(2)"),
     "ioctl": ("tell a device something of its own", "ioctl(2)"),
 }
