@@ -128,7 +128,7 @@ late_steps = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(late_steps)
 def test_what_is_late_is_there_for_whoever_looks(steps: list[tuple[str, str]]) -> None:
     """And after the file was closed and opened again: whatever comes late, in whatever order."""
