@@ -23,6 +23,7 @@ from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import joinable_flags
 from mini_docker.libcontainer.unnamed import CRADLE_PREFIX
 from mini_docker.linux.dns_sockets import open_dns_sockets
+from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 from mini_docker.supervisor import protocol
 from mini_docker.supervisor.births import Announcement, Births
@@ -315,11 +316,15 @@ class Supervisor:
         A daemon that did it itself would let its client wait for nine trees, 0.3 ms. If anybody is left in there it is
         the daemon's to say what becomes of him.
         """
-        deserted = container is not None and self._cgroups.try_delete(container.cgroup, FIRST_TREE)
+        deserted = False
+        if container is not None:
+            with suppress(SyscallError):  # the daemon, who tries again, will hear why
+                deserted = self._cgroups.try_delete(container.cgroup, FIRST_TREE)
         for connection in connections:
             connection.reply({"deserted": deserted})
         if container is not None and deserted:
-            self._cgroups.try_delete(container.cgroup, OTHER_TREES)
+            with suppress(SyscallError):  # it was answered: a container of that name takes over what is left
+                self._cgroups.try_delete(container.cgroup, OTHER_TREES)
 
     def _leave(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
         """The daemon ends in order: without containers nobody needs us any more."""
