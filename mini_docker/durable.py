@@ -56,16 +56,26 @@ def overwrite_page(path: Path, text: bytes) -> bool:
         text: of a kind in which blanks at the end do not matter: they fill the page.
 
     Returns:
-        False if that cannot be: the text, or what was there before, is longer than a page.
+        False if that cannot be: the text is longer than a page, or the file is anything but a page or nothing yet. A
+        disk that is full could take half of it then.
+
+    Raises:
+        OSError: it could not be written: what was there is there still.
     """
     if len(text) > PAGE_BYTES:
         return False
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        if os.fstat(descriptor).st_size > PAGE_BYTES:
+        size = os.fstat(descriptor).st_size
+        if size not in (0, PAGE_BYTES):
             return False
-        if os.write(descriptor, text.ljust(PAGE_BYTES)) < PAGE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        try:
+            if os.write(descriptor, text.ljust(PAGE_BYTES)) < PAGE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            if size == 0:
+                os.ftruncate(descriptor, 0)
+            raise
         return True
     finally:
         os.close(descriptor)

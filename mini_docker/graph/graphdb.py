@@ -91,7 +91,7 @@ class GraphDB:
         self._late: dict[str, str | None] = {}  # entity → its path, or None when it is to be purged; in order
         self._changed = threading.Condition(self._lock)
         self._writer: threading.Thread | None = None
-        self._lingers = self._closed = False
+        self._lingers = self._complained = self._closed = False
         # isolation_level None: transactions begin and end where we say so.
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -101,7 +101,7 @@ class GraphDB:
     def close(self) -> None:
         """Write what is late, and close the file."""
         with self._lock:
-            self._settle()
+            self._try_to_settle()
             self._closed = True
             self._changed.notify_all()
         if self._writer is not None:
@@ -193,22 +193,35 @@ class GraphDB:
                 self._lingers = False
                 if self._closed:
                     return
-                self._settle()
+                self._try_to_settle()
+
+    def _try_to_settle(self) -> None:
+        try:
+            self._settle()
+            self._complained = False
+        except sqlite3.Error as error:  # the disk is full: it is tried again and again, and said once
+            if not self._complained:
+                log.warning("%d changes of names cannot be written yet: %s", len(self._late), error)
+            self._complained = True
 
     def _settle(self) -> None:
-        """Write what is late. The caller holds the lock. What cannot be written is said again by who keeps it."""
-        late, self._late = self._late, {}
-        if not late:
+        """Write what is late. The caller holds the lock.
+
+        Raises:
+            sqlite3.Error: it cannot be written; it stays late.
+        """
+        if not self._late:
             return
-        try:
-            with self._transaction(durably=False):
-                for entity_id, path in late.items():
+        with self._transaction(durably=False):
+            for entity_id, path in self._late.items():
+                try:
                     if path is None:
                         self._purge(entity_id)
                     else:
                         self._reserve(path, entity_id)
-        except (sqlite3.Error, MiniDockerError) as error:
-            log.warning("%d changes of names are not written, until the next start: %s", len(late), error)
+                except MiniDockerError as error:  # it is said again at the next start, by who keeps it
+                    log.warning("the name %s of %s is not written: %s", path, entity_id, error)
+        self._late = {}
 
     # -- looking ----------------------------------------------------------------------------------
 

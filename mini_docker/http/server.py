@@ -51,16 +51,18 @@ class _Crew:
         stop: a descriptor; when it can be read, those who wait go home.
         let_in: accepts whoever is at the door; None when nobody is, after all, or nobody can be taken.
         serve: serves a connection to its end.
+        send_away: ends a connection that was let in, unserved.
     """
 
     def __init__(
         self, doors: Sequence[socket.socket], stop: int, let_in: Callable[[socket.socket], Connection | None],
-        serve: Callable[[Connection], None],
+        serve: Callable[[Connection], None], send_away: Callable[[Connection], None],
     ) -> None:  # fmt: skip
         self._doors = {door.fileno(): door for door in doors}
         self._stop = stop
         self._let_in = let_in
         self._serve = serve
+        self._send_away = send_away
         self._changed = threading.Condition()
         self._waiting = 0
         self._dismissed = False
@@ -96,14 +98,17 @@ class _Crew:
             last = self._leave()
             if descriptor == self._stop:
                 return
-            connection = self._let_in(self._doors[descriptor])
-            if connection is not None and last:
-                try:
-                    self._have_another_come()
-                except RuntimeError as error:
-                    log.warning("cannot serve a connection: %s", error)
-                    connection.end()  # to serve it would leave nobody at the doors
-            self._arm(descriptor)
+            try:
+                connection = self._let_in(self._doors[descriptor])
+                if connection is not None and last:
+                    try:
+                        self._have_another_come()
+                    except RuntimeError as error:
+                        log.warning("cannot serve a connection: %s", error)
+                        self._send_away(connection)  # to serve it would leave nobody at the doors
+                        connection = None
+            finally:
+                self._arm(descriptor)
             if connection is not None:
                 self._serve(connection)
             del connection  # it is over: nobody keeps it while waiting for the next
@@ -175,7 +180,8 @@ class HttpServer:
         """
         for listener in listeners:
             listener.socket.setblocking(False)
-        crew = _Crew([listener.socket for listener in listeners], self._stop, self._let_in, self._serve_connection)
+        doors = [listener.socket for listener in listeners]
+        crew = _Crew(doors, self._stop, self._let_in, self._serve_connection, self._end_connection)
         try:
             _wait_until_readable(self._stop)
         finally:
@@ -211,8 +217,10 @@ class HttpServer:
             return self._admit(sock)
         except OSError as error:  # gone already
             log.warning("cannot serve a connection: %s", error)
-            sock.close()
-            return None
+        except Exception:
+            log.exception("cannot serve a connection")
+        sock.close()
+        return None
 
     def _admit(self, sock: socket.socket) -> Connection | None:
         if sock.family != socket.AF_UNIX:
@@ -234,10 +242,10 @@ class HttpServer:
         try:
             connection.serve()
         finally:
-            connection.close()
-            self._forget(connection)
+            self._end_connection(connection)
 
-    def _forget(self, connection: Connection) -> None:
+    def _end_connection(self, connection: Connection) -> None:
+        connection.close()
         with self._changed:
             self._connections.discard(connection)
             self._changed.notify_all()

@@ -84,6 +84,9 @@ def assemble(kernel: Kernel, model: ContainerSpec, cgroup: str, stock: Stock) ->
             if isinstance(step.what, NewFilesystem):
                 trees[step.target] = mount  # others may follow that lie in it
             else:
+                # What the container mounts in it must never show on the host. Who is born on demand has cut this tie
+                # for all that he sees before he copies anything.
+                kernel.mount_setattr(mount, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, propagation=c.MS_SLAVE)
                 _hang(kernel, mount, place(step.target))
         for target in sorted(trees, key=len, reverse=True):
             # Before it hangs in another one: only of a detached tree's root can the attributes be changed.
@@ -106,10 +109,10 @@ def _hang(kernel: Kernel, mount: int, path: str) -> None:
 
 
 def seen_in(spec: ContainerSpec, cgroup: str) -> ContainerSpec:
-    """The spec as it would be if its cgroup had another path."""
+    """The spec as it would be, in `FURNISHED` places, if its cgroup had another path."""
     mounts = tuple(
         replace(mount, source=mount.source.removesuffix(spec.cgroup) + cgroup)
-        if mount.source.endswith(f"/{spec.cgroup}")
+        if mount.source.endswith(f"/{spec.cgroup}") and rootfs_plan.is_furnished(os.path.normpath(mount.destination))
         else mount
         for mount in spec.mounts
     )

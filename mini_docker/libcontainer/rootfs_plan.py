@@ -141,7 +141,11 @@ FURNISHED = ("/proc", "/dev", "/sys")
 
 
 def split(plan: RootfsPlan) -> tuple[RootfsPlan, RootfsPlan]:
-    """What of a plan happens in `FURNISHED` places, and what elsewhere: neither can tell when the other does."""
+    """What of a plan happens in `FURNISHED` places, and what elsewhere.
+
+    Neither can tell when the other happens, unless the image has a link from elsewhere into /proc, and a volume there:
+    it lies on what is protected, and not below it.
+    """
 
     def part(inside: bool) -> RootfsPlan:
         return replace(

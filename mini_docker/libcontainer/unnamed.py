@@ -32,7 +32,8 @@ def expectable(birth: Birth, model: Birth) -> bool:
 
     It can if both are born with the same namespaces and join nobody else's, without a user namespace, if nobody listens
     to how it is born, and if it may do no more than the model: what a bounding set has lost is gone. Its cgroup has to
-    be the model's like: of the same limits, and beside it, for only there can a cradle be renamed to it.
+    be the model's like: of the same limits, and beside it, for only there can a cradle be renamed to it. Real-time
+    runtime is a share of the parent's: a cradle would hold it without need.
 
     Who joins another's namespaces is not there yet when it waits: a sysfs or mqueue made ahead would show the host's.
     """
@@ -45,6 +46,7 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and birth.terms.narration < 0
         and birth.gate < 0
         and birth.spec.resources == model.spec.resources
+        and not birth.spec.resources.cpu_realtime_runtime_us
         and _parent(birth.spec.cgroup) == _parent(model.spec.cgroup)
         and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )

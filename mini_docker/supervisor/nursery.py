@@ -63,6 +63,7 @@ class Nursery:
         self._useful = cgroups.hierarchy.version == 1
         self._model: Birth | None = None
         self._waiting: Unnamed | None = None
+        self._dying: dict[int, Unnamed] = {}
         self._mounts = MountTable()
         self._filling = self._patience = Timer(self._fill)
 
@@ -73,6 +74,9 @@ class Nursery:
             self._dismiss()  # in there the host's files are as they were
         waiting = self._waiting
         if waiting is None or not expectable(birth, waiting.model):
+            return None
+        if _has_ended(waiting.newborn):
+            self._dismiss()  # before its cradle, with what is noted there of its end, becomes a container's
             return None
         try:
             # In this order: one that has not found its way into the cradle yet goes where its name says.
@@ -118,9 +122,12 @@ class Nursery:
     def close(self) -> None:
         """Let it go, and wait for its end."""
         if self._waiting is not None:
-            bury(self._kernel, self._waiting.newborn)
-            self._take_away(self._waiting.cradle)
+            self._dying[self._waiting.newborn.pidfd] = self._waiting
             self._waiting = None
+        for dying in self._dying.values():
+            bury(self._kernel, dying.newborn)
+            self._take_away(dying.cradle)
+        self._dying.clear()
         self._mounts.close()
 
     def _give_up(self) -> None:
@@ -132,18 +139,25 @@ class Nursery:
         if waiting is not None:
             self._patience.cancel()
             waiting.newborn.dialogue.close()  # it hears that nobody needs it, and ends
-            self._loop.watch(waiting.newborn.pidfd, READ, partial(self._reap, waiting.newborn.pidfd, waiting.cradle))
+            self._dying[waiting.newborn.pidfd] = waiting
+            self._loop.watch(waiting.newborn.pidfd, READ, partial(self._reap, waiting.newborn.pidfd))
 
-    def _reap(self, pidfd: int, cradle: str, _events: int) -> None:
+    def _reap(self, pidfd: int, _events: int) -> None:
         self._loop.forget(pidfd)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
-        self._take_away(cradle)
+        self._take_away(self._dying.pop(pidfd).cradle)
 
     def _take_away(self, cradle: str) -> None:
         """Remove what of it is there. What the kernel holds on to, the next daemon's end removes (`prune`)."""
         with suppress(SyscallError):
             self._cgroups.try_delete(cradle)
+
+
+def _has_ended(newborn: Newborn) -> bool:
+    poll = select.poll()
+    poll.register(newborn.pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class MountTable:

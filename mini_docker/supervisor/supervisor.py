@@ -323,8 +323,17 @@ class Supervisor:
         for connection in connections:
             connection.reply({"deserted": deserted})
         if container is not None and deserted:
-            with suppress(SyscallError):  # it was answered: a container of that name takes over what is left
-                self._cgroups.try_delete(container.cgroup, OTHER_TREES)
+            self._take_away(container.cgroup)
+
+    def _take_away(self, cgroup: str, tries: int = 10) -> None:
+        """Remove what is left of it; nobody hears of a failure any more, so it is tried again for some seconds."""
+        if any(container.cgroup == cgroup for container in self._containers.values()):
+            return  # it was started again
+        with suppress(SyscallError):
+            if self._cgroups.try_delete(cgroup, OTHER_TREES):
+                return
+        if tries:
+            self._loop.later(0.5, lambda: self._take_away(cgroup, tries - 1))
 
     def _leave(self, connection: Connection, _request: Frame, _descriptors: list[int]) -> None:
         """The daemon ends in order: without containers nobody needs us any more."""

@@ -96,3 +96,24 @@ def test_a_longer_file_is_not_overwritten(tmp_path: Path) -> None:
     path.write_bytes(b"x" * (PAGE_BYTES + 1))
     assert not overwrite_page(path, b"short")
     assert path.read_bytes() == b"x" * (PAGE_BYTES + 1)
+
+
+@pytest.mark.parametrize("old", [None, b"old".ljust(PAGE_BYTES)])
+def test_a_page_on_a_full_disk_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None) -> None:
+    """Half of a new file is none; of a page that is there the kernel has all blocks."""
+    path = tmp_path / "state"
+    if old is not None:
+        path.write_bytes(old)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: 0 if old else write(descriptor, data[:100]))
+    with pytest.raises(OSError, match="No space"):
+        overwrite_page(path, b"new")
+    assert path.read_bytes() == (old or b"")
+
+
+def test_a_file_that_is_no_page_is_replaced_instead(tmp_path: Path) -> None:
+    """Its blocks may end before a page does."""
+    path = tmp_path / "state"
+    path.write_bytes(b"short")
+    assert not overwrite_page(path, b"new")
+    assert path.read_bytes() == b"short"

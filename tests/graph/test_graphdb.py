@@ -182,13 +182,28 @@ def test_late_changes_are_written_by_themselves(tmp_path: Path) -> None:
     db.close()
 
 
+def test_a_full_disk_takes_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks hears of it, and what is late stays so until there is room."""
+    db = GraphDB(tmp_path / "linkgraph.db", linger_seconds=60)
+    db.reserve_late("/web", "w")
+
+    def refuse(durably: bool) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(sqlite3.OperationalError, match="full"):
+        patch.setattr(db, "_transaction", refuse)
+        db.names("w")
+    assert db.names("w") == ["/web"]
+    db.close()
+
+
 def test_what_cannot_be_written_is_said_and_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The name was another's after all: its keeper's book wins at the next start."""
     db = GraphDB(tmp_path / "linkgraph.db", linger_seconds=60)
     db.reserve("/web", "w")
     db.reserve_late("/web", "x")
     assert db.names("x") == []
-    assert "1 changes of names are not written" in caplog.text
+    assert "the name /web of x is not written" in caplog.text
     db.reserve_late("/other", "x")
     assert db.names("x") == ["/other"]
     db.close()

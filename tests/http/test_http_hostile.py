@@ -241,3 +241,33 @@ def test_a_stopping_server_ends_those_that_do_not_finish(tmp_path: Path) -> None
         house.close()
         assert read_all(sock) == b""
     assert told.is_set()
+
+
+def test_who_would_leave_nobody_at_the_door_is_sent_away_unserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no thread is to be had the last one stays: the client finds the connection closed, and nothing was done."""
+    served: list[str] = []
+
+    def application(request: Request, responder: Responder) -> None:
+        served.append(request.path)
+        responder.answer(Answer(200, (), b""))
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    house = House(tmp_path / "s", application, Limits())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with house.connect() as sock:
+            sock.sendall(get("/unheard"))
+            try:
+                assert read_all(sock) == b""
+            except ConnectionResetError:
+                pass  # the request was never read
+    with house.connect() as sock:
+        sock.sendall(get("/heard"))
+        assert Reply(sock).status == 200
+    house.close()
+    assert served == ["/heard"]
+    assert house.server.connection_count == 0

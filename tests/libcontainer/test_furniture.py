@@ -130,7 +130,12 @@ class Older(LinuxKernel):
 kernel = LinuxKernel()
 kernel.unshare(c.CLONE_NEWNS)
 kernel.mount("", "/", flags=c.MS_PRIVATE | c.MS_REC)
-spec = replace(SPEC, mounts=tuple(mount for mount in SPEC.mounts if "cgroup" not in mount.destination))
+host = sys.argv[1] + "/host"
+os.mkdir(host)
+kernel.mount("tmpfs", host, "tmpfs")
+kernel.mount("", host, flags=c.MS_SHARED)  # as systemd has it
+os.makedirs(host + "/x")
+spec = replace(SPEC, mounts=(*SPEC.mounts[:5], replace(SPEC.mounts[5], source=host + "/" + SPEC.cgroup)))
 before = os.listdir("/proc/self/fd")
 found = {"older": furniture.assemble(Older(), spec, "x", {}), "left": os.listdir("/proc/self/fd") != before}
 made = furniture.assemble(kernel, spec, "x", {})
@@ -149,6 +154,9 @@ if made is not None:
     found["firmware"] = os.listdir(root + "/sys/firmware")
     found["refusals"] = [refusal(path) for path in ("/proc/sys/kernel/domainname", "/sys/x", "/dev/shm/x", "/dev/x")]
     found["null"] = os.path.exists(root + "/dev/null")
+    with open("/proc/self/mountinfo") as lines:
+        inside = [line for line in lines if root + "/sys/fs/cgroup/cpu " in line]
+    found["ties"] = [word for line in inside for word in line.split(" - ")[0].split()[6:]]
 print(json.dumps(found))
 """
 
@@ -163,4 +171,6 @@ def test_what_is_assembled_is_walled_off(tmp_path: Path) -> None:
     assert (found.pop("older"), found.pop("left")) == (None, False)
     if not found:
         pytest.skip("this kernel attaches nothing to a detached mount (Linux 6.15)")
-    assert found == {"kcore": 0, "firmware": [], "refusals": ["EROFS", "EROFS", None, None], "null": True}
+    ties = [word for word in found["ties"] if word.startswith("master:")]
+    assert len(ties) == 1  # what is mounted in there is not seen on the host: it is a slave, and no peer
+    assert found == {"kcore": 0, "firmware": [], "refusals": ["EROFS", "EROFS", None, None], "null": True, "ties": ties}

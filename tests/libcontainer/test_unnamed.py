@@ -123,6 +123,12 @@ def test_who_is_of_another_kind_is_born_on_demand(other: Birth) -> None:
     assert not unnamed.expectable(other, birth())
 
 
+def test_nobody_waits_with_a_share_of_the_real_time() -> None:
+    """What a cradle holds of it others cannot have."""
+    wish = birth(replace(USUAL, resources=Resources(cpu_realtime_runtime_us=400_000)))
+    assert not unnamed.expectable(wish, wish)
+
+
 def test_every_cradle_is_a_new_one_beside_the_model() -> None:
     """Only there can it be renamed to a container's cgroup; other supervisors may have cradles there, too."""
     one, other = (unnamed.cradle_beside(USUAL.cgroup) for _ in range(2))

@@ -21,7 +21,7 @@ from typing import Any
 
 from mini_docker.daemon.container.container import Container
 from mini_docker.daemon.container.state import State
-from mini_docker.durable import overwrite_page, replace_file, sync, write_file
+from mini_docker.durable import PAGE_BYTES, overwrite_page, replace_file, sync, write_file
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class ContainerStore:
         data = _encoded(container.state_to_json(state))
         if not durable and overwrite_page(old, data):
             return
-        write_file(new, data, durable)
+        write_file(new, data.ljust(PAGE_BYTES), durable)
         # A rename *over* a file makes ext4 write the new one's data out at once (auto_da_alloc), 0.4 ms each time;
         # onto a free name it does not. Who dies in between leaves a whole new file: `_read_state` takes it.
         old.unlink(missing_ok=True)
@@ -266,6 +266,8 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
     for name in (STATE, STATE_NEW):
         try:
             state: dict[str, Any] = json.loads((folder / name).read_bytes())
+            if name == STATE:
+                (folder / STATE_NEW).unlink(missing_ok=True)  # or it would be taken for news one day
             return state
         except (FileNotFoundError, ValueError):
             continue

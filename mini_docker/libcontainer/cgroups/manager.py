@@ -210,9 +210,11 @@ class CgroupManager:
         """Remove the cgroup and what is below it, without waiting; False while processes are left in it.
 
         Args:
-            trees: from which of v1's trees. Where the first one lets go of it, so do the others.
+            trees: from which of v1's trees. Who ended has left them all at once; who moved himself out of one may be
+                in the others still.
         """
-        return all(self._try_delete(directory) for directory in self._dialect.directories(path)[trees])
+        left = [directory for directory in self._dialect.directories(path)[trees] if not self._try_delete(directory)]
+        return not left
 
     def _try_delete(self, directory: str) -> bool:
         try:
