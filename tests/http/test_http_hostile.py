@@ -253,12 +253,18 @@ def test_who_would_leave_nobody_at_the_door_is_sent_away_unserved(
         served.append(request.path)
         responder.answer(Answer(200, (), b""))
 
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    start, first = threading.Thread.start, []
 
-    house = House(tmp_path / "s", application, Limits())
+    def start_one(thread: threading.Thread) -> None:
+        if thread.name == "connection":
+            if first:
+                raise RuntimeError("can't start new thread")
+            first.append(thread)
+        start(thread)
+
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(threading.Thread, "start", start_one)
+        house = House(tmp_path / "s", application, Limits())
         with house.connect() as sock:
             sock.sendall(get("/unheard"))
             try:
