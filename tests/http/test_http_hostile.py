@@ -266,11 +266,11 @@ def test_who_would_leave_nobody_at_the_door_is_sent_away_unserved(
         patch.setattr(threading.Thread, "start", start_one)
         house = House(tmp_path / "s", application, Limits())
         with house.connect() as sock:
-            sock.sendall(get("/unheard"))
             try:
+                sock.sendall(get("/unheard"))
                 assert read_all(sock) == b""
-            except ConnectionResetError:
-                pass  # the request was never read
+            except ConnectionError:
+                pass  # it was closed before the request was sent, or read
     with house.connect() as sock:
         sock.sendall(get("/heard"))
         assert Reply(sock).status == 200
