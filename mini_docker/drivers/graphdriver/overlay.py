@@ -59,14 +59,16 @@ from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
-MAX_LOWERS = 128
+MAX_LOWERS = 129
+"""An image's 128 layers, and the stubs that lie between them and a container's own. The kernel takes 500."""
+
 _DIFF = "diff"
 _WORK = "work"
 _LINK = "link"
 _LOWER = "lower"
 _PLACE = "mount"
 _EMPTY_MODE = 0o755
-_SHORT_NAME_BYTES = 3  # six hex digits; 128 of them must fit a page of mount options
+_SHORT_NAME_BYTES = 3  # six hex digits; 129 of them must fit a page of mount options
 _NOTE_BYTES = 4096
 
 

@@ -121,7 +121,7 @@ def test_a_layer_opened_again_while_it_is_being_closed_is_mounted_once(driver: O
 
 @by_root
 def test_too_deep_a_stack_is_refused(driver: OverlayDriver) -> None:
-    """A page of mount options holds 128 short names; one more is an error before anything is made."""
+    """A page of mount options holds 129 short names; one more is an error before anything is made."""
     below = None
     for number in range(MAX_LOWERS + 1):
         driver.create(f"layer{number}", below)
@@ -204,7 +204,7 @@ def test_the_mount_is_planned_as_parameters_and_as_a_string() -> None:
 
 
 def test_the_longest_option_string_fits_a_page() -> None:
-    """mount(2) takes 4096 bytes of options: 128 short names and two long paths fit in."""
+    """mount(2) takes 4096 bytes of options: 129 short names and two long paths fit in."""
     layer_folder = "/var/lib/mini-docker/overlay/" + "f" * 64
     mount = OverlayMount(Path("/r/l"), ("abcdef",) * MAX_LOWERS, layer_folder + "/diff", layer_folder + "/work")
     assert len(mount.by_option_string(999)) < 4096
