@@ -62,16 +62,16 @@ def what_remains(furniture: Furniture | None, spec: ContainerSpec) -> tuple[Root
     return rootfs_plan.plan(spec), {}
 
 
-def assemble(kernel: Kernel, model: ContainerSpec, cgroup: str, stock: Stock) -> Furniture | None:
+def assemble(kernel: Kernel, model: ContainerSpec, cgroup: str) -> Furniture | None:
     """Put together what a container like *model* will find; None where this kernel or this kind does not allow it.
 
     Args:
         cgroup: path of the cgroup that will be the container's.
-        stock: file systems that are made already; what is used is taken out, whatever comes of it.
     """
     plan, _ = rootfs_plan.split(rootfs_plan.plan(seen_in(model, cgroup)))
-    if not _is_alike_for_all(plan, cgroup):
+    if model.sysctls or not _is_alike_for_all(plan, cgroup):
         return None
+    nothing: Stock = {}
     trees: dict[str, int] = {}
 
     def place(path: str) -> str:
@@ -80,7 +80,7 @@ def assemble(kernel: Kernel, model: ContainerSpec, cgroup: str, stock: Stock) ->
 
     try:
         for step in plan.mounts:
-            mount = detached(kernel, step, stock)
+            mount = detached(kernel, step, nothing)
             if isinstance(step.what, NewFilesystem):
                 trees[step.target] = mount  # others may follow that lie in it
             else:
@@ -94,7 +94,7 @@ def assemble(kernel: Kernel, model: ContainerSpec, cgroup: str, stock: Stock) ->
                 kernel.mount_setattr(trees[target], "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_RDONLY)
             if target not in FURNISHED:
                 _hang(kernel, trees.pop(target), place(target))
-        protect(kernel, replace(plan, sealed=()), stock, place)
+        protect(kernel, replace(plan, sealed=()), nothing, place)
     except (MiniDockerError, OSError):
         Furniture(plan, cgroup, trees).close()
         return None

@@ -121,10 +121,9 @@ def _wait_for_name(kernel: Kernel, model: Birth, cradle: str, join: Join, dialog
     _expect(dialogue, Mapped)
     if model.spec.has_new("network"):
         kernel.unshare(c.CLONE_NEWNET)
-    stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec))
-    furnished = furniture.assemble(kernel, model.spec, cradle, stock)
-    if furnished is None:
-        stock = rootfs.make_stock(kernel, rootfs_plan.plan(model.spec), stock)
+    furnished = furniture.assemble(kernel, model.spec, cradle)
+    plan, _ = furniture.what_remains(furnished, model.spec)
+    stock = rootfs.make_stock(kernel, plan)
     kept = privileges.bounding_set(model.spec.process)
     dropped = privileges.shrink_bounding_set(kernel, kept, model.terms.last_capability)
     unnamed.rehearse(model)

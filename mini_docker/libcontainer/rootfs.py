@@ -44,17 +44,11 @@ COVER = NewFilesystem("tmpfs", "tmpfs", (), c.MOUNT_ATTR_RDONLY)
 """Empty and read-only: lies over directories that the container shall not see into."""
 
 
-def make_stock(kernel: Kernel, plan: RootfsPlan, stock: Stock | None = None) -> Stock:
-    """Make the plan's virtual file systems ahead; they serve any container that wants their like.
-
-    Args:
-        stock: what there is already.
-    """
+def make_stock(kernel: Kernel, plan: RootfsPlan) -> Stock:
+    """Make the plan's virtual file systems ahead; they serve any container that wants their like."""
     wanted = [step.what for step in plan.mounts if isinstance(step.what, NewFilesystem) and step.what.fstype in VIRTUAL]
-    stock = stock or {}
-    for what in dict.fromkeys((*wanted, COVER)):
-        if what in stock:
-            continue
+    stock = {}
+    for what in dict.fromkeys((*wanted, COVER) if plan.masked else wanted):
         # One that cannot be made is missing: the container that needs it will hear why, and no other one.
         with suppress(MiniDockerError, OSError):
             stock[what] = new_filesystem(kernel, what)

@@ -161,7 +161,7 @@ def split(plan: RootfsPlan) -> tuple[RootfsPlan, RootfsPlan]:
 
 def is_furnished(path: str) -> bool:
     """Whether a path of the container's lies in one of `FURNISHED`, or is one."""
-    return path.startswith(FURNISHED) and (path in FURNISHED or path.startswith(tuple(f"{top}/" for top in FURNISHED)))
+    return f"{path}/".startswith(tuple(f"{top}/" for top in FURNISHED))
 
 
 def _furnish_dev(steps: tuple[MountStep, ...], devices: tuple[Device, ...]) -> tuple[MountStep, ...]:

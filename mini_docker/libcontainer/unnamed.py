@@ -20,6 +20,7 @@ import os
 
 from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import namespaces, privileges, rootfs_plan, users
+from mini_docker.libcontainer.cgroups.manager import parent_of
 from mini_docker.libcontainer.dialogue import Housed, Named
 from mini_docker.libcontainer.difference import changed, difference
 from mini_docker.libcontainer.terms import Birth, Stdio, Terms
@@ -47,18 +48,14 @@ def expectable(birth: Birth, model: Birth) -> bool:
         and birth.gate < 0
         and birth.spec.resources == model.spec.resources
         and not birth.spec.resources.cpu_realtime_runtime_us
-        and _parent(birth.spec.cgroup) == _parent(model.spec.cgroup)
+        and parent_of(birth.spec.cgroup) == parent_of(model.spec.cgroup)
         and privileges.bounding_set(birth.spec.process) <= privileges.bounding_set(model.spec.process)
     )
 
 
 def cradle_beside(cgroup: str) -> str:
     """A new cgroup's path, next to that of the model: nobody else's, whatever other supervisors are here."""
-    return f"{_parent(cgroup)}/{CRADLE_PREFIX}{os.urandom(8).hex()}"
-
-
-def _parent(cgroup: str) -> str:
-    return cgroup.rpartition("/")[0]
+    return f"{parent_of(cgroup)}/{CRADLE_PREFIX}{os.urandom(8).hex()}"
 
 
 def write(birth: Birth, model: Birth) -> Named:

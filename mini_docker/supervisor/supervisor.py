@@ -17,7 +17,7 @@ from typing import Any
 from mini_docker.dataclasses import replace
 from mini_docker.errors import Conflict, Invalid, MiniDockerError, NotFound
 from mini_docker.libcontainer import console
-from mini_docker.libcontainer.cgroups.manager import FIRST_TREE, OTHER_TREES, CgroupManager
+from mini_docker.libcontainer.cgroups.manager import CgroupManager, parent_of
 from mini_docker.libcontainer.config import ProcessSpec, from_json
 from mini_docker.libcontainer.init import NETLINK_ROUTE
 from mini_docker.libcontainer.parent import joinable_flags
@@ -157,7 +157,7 @@ class Supervisor:
             birth = replace(birth, terms=replace(birth.terms, narration=descriptors.pop()))
         announced = self._births.announce(birth, request["stdio"])
         self._announced[id_] = connection, announced
-        self._parents.add(birth.spec.cgroup.rpartition("/")[0])
+        self._parents.add(parent_of(birth.spec.cgroup))
         connection.reply({"limited": announced.limited})
 
     def _create(self, connection: Connection, request: Frame, descriptors: list[int]) -> None:
@@ -319,7 +319,7 @@ class Supervisor:
         deserted = False
         if container is not None:
             with suppress(SyscallError):  # the daemon, who tries again, will hear why
-                deserted = self._cgroups.try_delete(container.cgroup, FIRST_TREE)
+                deserted = self._cgroups.try_delete(container.cgroup, only_first=True)
         for connection in connections:
             connection.reply({"deserted": deserted})
         if container is not None and deserted:
@@ -330,7 +330,7 @@ class Supervisor:
         if any(container.cgroup == cgroup for container in self._containers.values()):
             return  # it was started again
         with suppress(SyscallError):
-            if self._cgroups.try_delete(cgroup, OTHER_TREES):
+            if self._cgroups.try_delete(cgroup):
                 return
         if tries:
             self._loop.later(0.5, lambda: self._take_away(cgroup, tries - 1))

@@ -104,13 +104,14 @@ def test_who_is_different_gets_his_own(other: ContainerSpec) -> None:
         replace(SPEC, mounts=SPEC.mounts[1:]),
         replace(SPEC, mounts=(*SPEC.mounts[:3], Mount("/sys", "bind", "/sys", ("rbind",)))),
         replace(SPEC, namespaces=()),
+        replace(SPEC, sysctls={"net.ipv4.ip_forward": "1"}),
     ],
-    ids=["the host's", "a sealed /dev", "no /proc", "the host's /sys", "no mount namespace"],
+    ids=["the host's", "a sealed /dev", "no /proc", "the host's /sys", "no mount namespace", "sysctls"],
 )
 def test_what_is_not_alike_for_all_is_not_assembled(model: ContainerSpec) -> None:
     """A host's path may be something else when the container comes; and nothing is tried."""
     kernel = RecordingKernel()
-    assert furniture.assemble(kernel.door(), model, CRADLE, {}) is None
+    assert furniture.assemble(kernel.door(), model, CRADLE) is None
     assert kernel.calls == []
 
 
@@ -137,8 +138,8 @@ kernel.mount("", host, flags=c.MS_SHARED)  # as systemd has it
 os.makedirs(host + "/x")
 spec = replace(SPEC, mounts=(*SPEC.mounts[:5], replace(SPEC.mounts[5], source=host + "/" + SPEC.cgroup)))
 before = os.listdir("/proc/self/fd")
-found = {"older": furniture.assemble(Older(), spec, "x", {}), "left": os.listdir("/proc/self/fd") != before}
-made = furniture.assemble(kernel, spec, "x", {})
+found = {"older": furniture.assemble(Older(), spec, "x"), "left": os.listdir("/proc/self/fd") != before}
+made = furniture.assemble(kernel, spec, "x")
 if made is not None:
     root = sys.argv[1]
     for place, tree in made.trees.items():

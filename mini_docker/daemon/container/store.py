@@ -71,17 +71,16 @@ class ContainerStore:
                     continue
                 log.warning("containers/%s is unreadable and is left alone: %s", folder.name, error)
                 continue
+            with self._lock:
+                self._by_name[container.name] = container.id  # also of one that is left aside: its name stays its own
             if container.driver not in (driver, ""):
                 log.warning(
                     "container %s was made with the graph driver %s: left aside", container.id, container.driver
                 )
                 self.left_aside.add(container.id)
-                with self._lock:
-                    self._by_name[container.name] = container.id  # its name stays its own
                 continue
             with self._lock:
                 self._by_id[container.id] = container
-                self._by_name[container.name] = container.id
         return self.all()
 
     # Looking up.

@@ -22,7 +22,7 @@ from mini_docker.dataclasses import replace
 from mini_docker.drivers.execdriver.contract import Exited, Found, Sandbox, Stdio
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.errors import Conflict, MiniDockerError, Unavailable
-from mini_docker.libcontainer.cgroups.manager import CgroupManager
+from mini_docker.libcontainer.cgroups.manager import CgroupManager, parent_of
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resources, to_json
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
 from mini_docker.libcontainer.unnamed import CRADLE_PREFIX
@@ -92,7 +92,7 @@ class SupervisedDriver:
             if container in self._known:
                 raise Conflict(f"container {container} exists in the {self.name} driver already")
             self._known[container] = spec.cgroup
-            self._parents.add(spec.cgroup.rpartition("/")[0])
+            self._parents.add(parent_of(spec.cgroup))
         try:
             cgroups = self._cgroups
             if narrate >= 0:
@@ -185,7 +185,7 @@ class SupervisedDriver:
         for entry in self._supervisor.ask("list").frame["containers"]:
             with self._lock:
                 self._known[entry["container"]] = entry["cgroup"]
-                self._parents.add(entry["cgroup"].rpartition("/")[0])
+                self._parents.add(parent_of(entry["cgroup"]))
             found.append(self._found(entry))
         return found
 
@@ -209,7 +209,7 @@ class SupervisedDriver:
     def clear(self, cgroup: str) -> None:
         self._cgroups.try_delete(cgroup)
         with self._lock:
-            self._parents.add(cgroup.rpartition("/")[0])
+            self._parents.add(parent_of(cgroup))
 
     def on_exit(self, listener: Callable[[Exited], None]) -> None:
         self._exit_listeners.append(listener)

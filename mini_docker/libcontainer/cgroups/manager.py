@@ -25,8 +25,6 @@ from mini_docker.libcontainer.config import Resources
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
-ALL_TREES, FIRST_TREE, OTHER_TREES = slice(None), slice(1), slice(1, None)
-
 _LACKING = (errno.ENOENT, errno.EOPNOTSUPP)
 
 
@@ -206,31 +204,20 @@ class CgroupManager:
         return self._dialect.watch_oom(path) if self.features.memory else None
 
     # taking away
-    def try_delete(self, path: str, trees: slice = ALL_TREES) -> bool:
+    def try_delete(self, path: str, only_first: bool = False) -> bool:
         """Remove the cgroup and what is below it, without waiting; False while processes are left in it.
 
         Args:
-            trees: from which of v1's trees. Who ended has left them all at once; who moved himself out of one may be
-                in the others still.
+            only_first: from the first of v1's trees. Who ended has left them all at once; who moved himself out of one
+                may be in the others still.
         """
-        left = [directory for directory in self._dialect.directories(path)[trees] if not self._try_delete(directory)]
+        directories = self._dialect.directories(path)
+        left = [one for one in directories[: 1 if only_first else None] if not self._try_delete(one)]
         return not left
 
     def _try_delete(self, directory: str) -> bool:
-        try:
-            self._rmdir(directory)  # few containers make cgroups of their own: only then they are looked for
-            return True
-        except SyscallError as error:
-            if error.errno != errno.EBUSY:
-                raise
-        try:
-            for nested in reversed(list(_tree(directory))):
-                self._rmdir(nested)
-        except SyscallError as error:
-            if error.errno == errno.EBUSY:
-                return False
-            raise
-        return True
+        # Few containers make cgroups of their own: only when there must be some they are looked for.
+        return self._rmdir(directory) or all(self._rmdir(nested) for nested in reversed(list(_tree(directory))))
 
     def prune(self, parent: str, prefix: str) -> None:
         """Remove the cgroups right below *parent* whose names begin so, and then *parent* itself, as far as nobody and
@@ -238,15 +225,8 @@ class CgroupManager:
         for directory in self._dialect.directories(parent):
             for child in _children(directory) or ():
                 if os.path.basename(child).startswith(prefix):
-                    self._rmdir_if_empty(child)
-            self._rmdir_if_empty(directory)
-
-    def _rmdir_if_empty(self, directory: str) -> None:
-        try:
+                    self._rmdir(child)
             self._rmdir(directory)
-        except SyscallError as error:
-            if error.errno != errno.EBUSY:
-                raise
 
     def delete(self, path: str, seconds: float = 1.0) -> None:
         """Remove the cgroup and what is below it. One that does not exist is no error.
@@ -264,12 +244,21 @@ class CgroupManager:
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
 
-    def _rmdir(self, directory: str) -> None:
+    def _rmdir(self, directory: str) -> bool:
+        """Whether it is gone, as it may have been before; False while somebody or something is in it."""
         try:
             self._kernel.rmdir(directory)
         except SyscallError as error:
+            if error.errno == errno.EBUSY:
+                return False
             if error.errno not in GONE:
                 raise
+        return True
+
+
+def parent_of(path: str) -> str:
+    """The path of the cgroup right above."""
+    return path.rpartition("/")[0]
 
 
 def _tree(directory: str) -> Iterator[str]:
