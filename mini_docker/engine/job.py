@@ -77,6 +77,7 @@ class Job:
         self._state = JobState.NEW
         self._cancelled = False
         self._cancel_callbacks: list[Callable[[], None]] = []
+        self._afterwards: list[Callable[[], object]] = []
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.args)})"
@@ -93,8 +94,12 @@ class Job:
         """
         return self.engine.job(name, *args, parent=self)
 
-    def run(self) -> None:
+    def run(self, settle: bool = True) -> None:
         """Do the work, in the calling thread, and return when it is done.
+
+        Args:
+            settle: also do what the handler left for `afterwards`. Who has an answer to send first calls `settle`
+                then.
 
         Raises:
             RuntimeError: the job was run before.
@@ -133,6 +138,21 @@ class Job:
                 self.stderr.close()
                 log.debug("-job %s = %s (%d)", self, self.status.name if self.status is not None else "?", self.status)
                 self.engine.trace.end(self.id, int(self.status or Status.OK), error)
+                if settle:
+                    self.settle()
+
+    def afterwards(self, task: Callable[[], object]) -> None:
+        """Have *task* done once the answer of this job is out: something short that nobody waits for."""
+        self._afterwards.append(task)
+
+    def settle(self) -> None:
+        """Do what was left for afterwards."""
+        tasks, self._afterwards = self._afterwards, []
+        for task in tasks:
+            try:
+                task()
+            except Exception:  # nobody waits for it: there is nobody else to tell
+                log.exception("%s: what it left for afterwards failed", self)
 
     def output(self) -> bytes:
         """`run`, and return all that the job wrote to its standard output."""

@@ -114,6 +114,10 @@ class ContainerLayers:
             self._driver.create_read_write(name, init, options or StorageOptions())
         self._layers[container_id] = name
 
+    def prepare(self) -> None:
+        """Hear that nobody waits just now: see `GraphDriver.prepare`."""
+        self._driver.prepare()
+
     def remove(self, container_id: str) -> None:
         """Remove the container's layer. The init layer stays for the next container of the image.
 

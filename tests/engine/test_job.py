@@ -135,6 +135,38 @@ def test_cancel_reaches_the_children() -> None:
     assert len(failures) == 1
 
 
+def test_what_is_left_for_afterwards_is_done_when_the_answer_is_out() -> None:
+    """Who has one to send says when that is; for everybody else it is the job's end."""
+    done: list[str] = []
+
+    def handler(job: Job) -> None:
+        job.afterwards(lambda: done.append(str(job)))
+        assert done == []
+
+    engine = engine_with(handler=handler)
+    job = engine.job("handler", "asked")
+    job.run(settle=False)
+    assert done == []
+    job.settle()
+    job.settle()
+    assert done == ["handler(asked)"]
+    done.clear()
+    engine.job("handler", "inside").run()
+    assert done == ["handler(inside)"]
+
+
+def test_what_fails_afterwards_is_logged_and_the_rest_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is out: there is nobody else to tell."""
+    done: list[str] = []
+
+    def handler(job: Job) -> None:
+        job.afterwards(lambda: 1 // 0)
+        job.afterwards(lambda: done.append("second"))
+
+    engine_with(handler=handler).job("handler").run()
+    assert done == ["second"] and "ZeroDivisionError" in caplog.text
+
+
 def test_cancel_before_the_handler_waits_is_not_lost() -> None:
     """Otherwise a hang-up in the wrong moment would leave the job waiting for ever."""
     called: list[str] = []

@@ -59,6 +59,9 @@ class FakeDriver:
             raise Unsupported("the fake driver keeps no limits")
         self.create(layer_id, parent)
 
+    def prepare(self) -> None:
+        """Nothing: nobody waits for this driver."""
+
     def remove(self, layer_id: str) -> None:
         with self._lock:
             if not self.exists(layer_id):

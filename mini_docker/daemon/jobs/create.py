@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from contextlib import ExitStack
+from functools import partial
 
 from mini_docker.archive.ownership import give_to_root
 from mini_docker.daemon.container.attachment import Attachment
@@ -129,6 +130,7 @@ class Create:
             self._register_links(container)
             log_event(job, container, "create")
             undo.pop_all()
+        job.afterwards(partial(self._containers.make_durable, container))
         answer(job, {"Id": id, "Warnings": warnings})
 
     def _limit_warnings(self, host: HostConfig) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ class Delete:
                 self._containers.save(container)
                 raise
         container.ring_removed()
+        job.afterwards(self._layers.prepare)
 
     @staticmethod
     def _end(job: Job, container: Container) -> None:

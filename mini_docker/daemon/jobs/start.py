@@ -100,6 +100,7 @@ class Start:
                 self._failed(job, container, failure)
                 raise
             log_event(job, container, "start")
+        job.afterwards(self._layers.prepare)
 
     def _start(self, job: Job, container: Container, narrator: int) -> State:
         """The steps; returns the state that the container is in by them."""

@@ -37,7 +37,10 @@ HIJACK_BODY_LIMIT = 64 * 1024
 
 def converse(job: Job, route: Route, request: Request, responder: Responder) -> None:
     """Run *job* as the answer to *request*, in the way of the route's kind."""
-    _CONVERSATIONS[route.kind](job, route, request, responder)
+    try:
+        _CONVERSATIONS[route.kind](job, route, request, responder)
+    finally:
+        job.settle()
 
 
 class GrowingAnswer:
@@ -186,7 +189,7 @@ def _run(job: Job, responder: Responder, in_stream: bool = False) -> bool:
         Whether it ended well. Otherwise the answer is given or, being cut off, speaks for itself.
     """
     try:
-        job.run()
+        job.run(settle=False)
         return True
     except Exception as error:
         if isinstance(error, OSError) and responder.started:

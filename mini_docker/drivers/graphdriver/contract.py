@@ -155,6 +155,9 @@ class GraphDriver(Protocol):
             Unsupported: a limit is asked for that this driver cannot keep.
         """
 
+    def prepare(self) -> None:
+        """Hear that nobody waits just now: a good moment to make what may be asked for next."""
+
     def remove(self, layer_id: str) -> None:
         """Forget the layer at once; freeing the space may go on in the background.
 

@@ -9,6 +9,7 @@ It knows nothing of what is in a folder, besides a note of the layer it stands o
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -43,6 +44,8 @@ class LayerFolders:
         self._lock = threading.RLock()
         # guarded by _lock; persisted as the folders
         self._parents: dict[str, str | None] = {}
+        self._births: dict[str, int] = {}
+        self._counter = itertools.count(1)
         self._incomplete: set[str] = set()
         # guarded by _lock
         self._being_made: set[str] = set()
@@ -106,6 +109,16 @@ class LayerFolders:
             self.folder(layer_id)
             return self._parents[layer_id]
 
+    def birth(self, layer_id: str) -> int:
+        """Which layer of that id this is: one that is removed and made again is another one.
+
+        Raises:
+            NotFound: unknown id.
+        """
+        with self._lock:
+            self.folder(layer_id)
+            return self._births.get(layer_id, 0)
+
     def ancestors(self, layer_id: str) -> list[str]:
         """All layers that it stands on, nearest first.
 
@@ -121,24 +134,22 @@ class LayerFolders:
         return found
 
     @contextmanager
-    def making(self, layer_id: str, parent: str | None, discard: Callable[[Path], None]) -> Iterator[Path]:
+    def making(
+        self, layer_id: str, parent: str | None, discard: Callable[[Path], None],
+        scratch: Callable[[], Path] | None = None,
+    ) -> Iterator[Path]:  # fmt: skip
         """A folder to fill, which becomes the layer when the block ends well and goes to *discard* when it does not.
+
+        Args:
+            scratch: gives a scratch folder that is filled already, on a parent that stays from now on; else a new one
+                is made.
 
         Raises:
             Invalid: the id cannot be a folder's name. Conflict: the id exists. NotFound: the parent does not.
         """
-        if not _ID.fullmatch(layer_id) or layer_id in _NO_LAYERS:
-            raise Invalid(f"invalid layer id: {layer_id!r}")
-        with self._lock:
-            if layer_id in self._parents or layer_id in self._being_made:
-                raise Conflict(f"layer {layer_id} exists already")
-            if parent is not None and parent not in self:
-                raise NotFound(f"no such layer: {parent} (the parent of {layer_id})")
-            self._being_made.add(layer_id)
-            if parent is not None:
-                self._children[parent] += 1  # from now on it cannot be removed
+        self._announce(layer_id, parent)
         try:
-            folder = self.scratch(layer_id)
+            folder = scratch() if scratch else self.scratch(layer_id)
             try:
                 self.write_parent(folder, parent)
                 yield folder
@@ -154,6 +165,19 @@ class LayerFolders:
         with self._lock:
             self._being_made.discard(layer_id)
             self._parents[layer_id] = parent
+            self._births[layer_id] = next(self._counter)
+
+    def _announce(self, layer_id: str, parent: str | None) -> None:
+        if not _ID.fullmatch(layer_id) or layer_id in _NO_LAYERS:
+            raise Invalid(f"invalid layer id: {layer_id!r}")
+        with self._lock:
+            if layer_id in self._parents or layer_id in self._being_made:
+                raise Conflict(f"layer {layer_id} exists already")
+            if parent is not None and parent not in self:
+                raise NotFound(f"no such layer: {parent} (the parent of {layer_id})")
+            self._being_made.add(layer_id)
+            if parent is not None:
+                self._children[parent] += 1  # from now on it cannot be removed
 
     @contextmanager
     def writing(self, layer_id: str) -> Iterator[Path]:
@@ -187,6 +211,7 @@ class LayerFolders:
             thrown = self._unique(_TRASH, layer_id)
             os.rename(folder, thrown)
             self._let_go(self._parents.pop(layer_id))
+            self._births.pop(layer_id, None)
             self._incomplete.discard(layer_id)
         return thrown
 

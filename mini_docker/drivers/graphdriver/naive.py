@@ -87,6 +87,9 @@ class NaiveDiffDriver(ABC):
     def create(self, layer_id: str, parent: str | None) -> None:
         self.create_read_write(layer_id, parent, StorageOptions())
 
+    def prepare(self) -> None:  # noqa: B027 - to do nothing is what most of them do
+        """Nothing: what these drivers could make ahead is a whole copy, or a snapshot."""
+
     def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
         with self.folders.making(layer_id, parent, self._discard) as folder:
             self.make_layer(folder, None if parent is None else self.folders.folder(parent), options)

@@ -54,6 +54,7 @@ from mini_docker.drivers.graphdriver.overlay_mount import (
     mount_and_detach,
     mount_detached,
 )
+from mini_docker.drivers.graphdriver.spare_folder import Ground, SpareFolder
 from mini_docker.durable import write_file
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
@@ -67,6 +68,7 @@ _WORK = "work"
 _LINK = "link"
 _LOWER = "lower"
 _PLACE = "mount"
+_CONTAINER = "container"
 _EMPTY_MODE = 0o755
 _SHORT_NAME_BYTES = 3  # six hex digits; 129 of them must fit a page of mount options
 _NOTE_BYTES = 4096
@@ -95,6 +97,7 @@ class OverlayDriver:
         self._naming = threading.Lock()
         self._background = Background("graphdriver overlay")
         self._roots = OpenRoots(self._background)
+        self._spare = SpareFolder(self._fill_apart, self._dispose, self._background)
         self._ids = options.ids
         # found out at the first mount, and the same ever after
         self._takes_single_lowers = True
@@ -129,27 +132,44 @@ class OverlayDriver:
     # Making and unmaking.
 
     def create(self, layer_id: str, parent: str | None) -> None:
-        self._create(layer_id, parent, writable=False)
+        with self._folders.making(layer_id, parent, self._dispose) as folder:
+            self._fill(folder, parent, writable=False)
 
     def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
         if options.size_bytes:
             raise Unsupported(
                 "the graph driver overlay cannot limit a container's size: run without --storage-opt size"
             )
-        self._create(layer_id, parent, writable=True)
+        with self._folders.making(layer_id, parent, self._dispose, lambda: self._spare.take(self._ground(parent))):
+            pass
 
-    def _create(self, layer_id: str, parent: str | None, *, writable: bool) -> None:
-        with self._folders.making(layer_id, parent, self._dispose) as folder:
-            diff = folder / _DIFF
-            os.mkdir(diff)
-            if parent is None:
-                os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
-                give_to_root(diff, self._ids)
-            else:
-                self._stack(folder, parent)
-                self._dress_root(diff, parent)
-            if writable:
-                os.mkdir(folder / _WORK, 0o700)
+    def prepare(self) -> None:
+        self._spare.prepare()
+
+    def _ground(self, parent: str | None) -> Ground:
+        return Ground(parent, 0 if parent is None else self._folders.birth(parent))
+
+    def _fill(self, folder: Path, parent: str | None, *, writable: bool) -> None:
+        diff = folder / _DIFF
+        os.mkdir(diff)
+        if parent is None:
+            os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
+            give_to_root(diff, self._ids)
+        else:
+            self._stack(folder, parent)
+            self._dress_root(diff, parent)
+        if writable:
+            os.mkdir(folder / _WORK, 0o700)
+
+    def _fill_apart(self, parent: str | None) -> Path:
+        """A scratch folder with all that a container's layer begins with."""
+        folder = self._folders.scratch(_CONTAINER)
+        try:
+            self._fill(folder, parent, writable=True)
+        except BaseException:
+            self._dispose(folder)
+            raise
+        return folder
 
     def _stack(self, folder: Path, parent: str) -> None:
         """Note in a new layer's folder what lies below."""
@@ -189,6 +209,7 @@ class OverlayDriver:
                 self._links.mkdir(0o700)
 
     def remove(self, layer_id: str) -> None:
+        self._spare.leave(layer_id)
         with self._roots.kept_closed(layer_id):
             thrown = self._folders.throw_away(layer_id)
         # The background works in order: a mount that is still being closed is closed before its files go.

@@ -275,6 +275,14 @@ class LayerMachine(RuleBasedStateMachine):
         images = sorted(set(self.trees) - set(self.containers))
         self.run_on(data.draw(st.sampled_from([*images, None])), f"container{next(self.serial)}")
 
+    @rule()
+    def prepare(self) -> None:
+        """Nobody waits just now, and the driver has all the time that it wants."""
+        self.driver.prepare()
+        background = getattr(self.driver, "_background", None)
+        if background is not None:
+            background.drain()
+
     @precondition(lambda self: self.containers and len(self.trees) < 10)
     @rule(data=st.data(), flat=st.booleans())
     def commit(self, data: st.DataObject, flat: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mini_docker.drivers.graphdriver.contract import GraphDriverOptions, MountedRoot, StorageOptions
+from mini_docker.drivers.graphdriver.contract import ChangeKind, GraphDriverOptions, MountedRoot, StorageOptions
 from mini_docker.drivers.graphdriver.overlay import MAX_LOWERS, OverlayDriver
 from mini_docker.drivers.graphdriver.overlay_mount import OPTIONS, OverlayMount, mount_detached
 from mini_docker.errors import Invalid, Unsupported
@@ -105,6 +105,47 @@ def test_a_container_layer_is_two_directories_and_a_note(driver: OverlayDriver) 
     assert sorted(os.listdir(made)) == ["diff", "lower", "work"]
     assert os.listdir(made / "diff") == []
     assert (made / "lower").read_text().startswith("l/")
+
+
+@by_root
+def test_the_third_container_of_an_image_finds_its_folder_filled(driver: OverlayDriver) -> None:
+    """It is a layer like any other. When the image goes, so does what was filled for it."""
+    root = driver._root
+    layer(driver, "image", None, file="below")
+    for name in ("first", "second"):
+        driver.create_read_write(name, "image", NO_LIMITS)
+    driver.prepare()
+    driver._background.drain()
+    (spare,) = (root / "tmp").iterdir()
+    number = spare.stat().st_ino
+    driver.create_read_write("third", "image", NO_LIMITS)
+    assert (root / "third").stat().st_ino == number
+    with opened(driver, "third") as tree:
+        assert (tree / "file").read_text() == "below"
+        (tree / "file").write_text("mine")
+    assert [(change.path, change.kind) for change in driver.changes("third", "image")] == [
+        ("/file", ChangeKind.MODIFIED)
+    ]
+    driver.prepare()
+    driver._background.drain()
+    assert len(list((root / "tmp").iterdir())) == 1
+    for name in ("first", "second", "third", "image"):
+        driver.remove(name)
+    driver._background.drain()
+    assert list((root / "tmp").iterdir()) == [] and driver.layers() == []
+
+
+@by_root
+def test_a_spare_folder_that_a_crash_left_is_rubbish(driver: OverlayDriver) -> None:
+    root = driver._root
+    layer(driver, "image", None, file="below")
+    for name in ("first", "second"):
+        driver.create_read_write(name, "image", NO_LIMITS)
+    driver.prepare()
+    driver._background.drain()
+    following = OverlayDriver(root, KERNEL)
+    following.cleanup()
+    assert list((root / "tmp").iterdir()) == [] and set(following.layers()) == {"image", "first", "second"}
 
 
 @by_root
