@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from bench.daemons import OWN_COMMAND, Daemon, DidNotStart
 from bench.image_maker import DOCKER_MANIFEST, BigImage
 from mini_docker.linux.constants import CLONE_NEWNET
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 START_SECONDS = 20.0
 

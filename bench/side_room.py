@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from mini_docker.linux.constants import CLONE_NEWNS
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 UNIFIED = "/sys/fs/cgroup/unified"
 

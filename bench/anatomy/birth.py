@@ -31,7 +31,7 @@ from mini_docker.libcontainer.dialogue import Proceed, Ready, Sandboxed, hear, s
 from mini_docker.libcontainer.init import Birth, Terms
 from mini_docker.libcontainer.parent import Newborn, Parent, born_into, house
 from mini_docker.libcontainer.parent import name as give_name
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.runc.oci import decode_config
 
 WARM_UP = 5

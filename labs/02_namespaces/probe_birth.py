@@ -20,7 +20,7 @@ from mini_docker.libcontainer.namespaces import NamespacePlan
 from mini_docker.libcontainer.parent import Newborn, Parent, _id_map, bury
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces: needs root")]
 

@@ -14,7 +14,7 @@ from mini_docker.drivers.graphdriver.contract import StorageOptions
 from mini_docker.drivers.graphdriver.overlay import OverlayDriver
 from mini_docker.drivers.graphdriver.vfs import VfsDriver
 from mini_docker.lab.house import House
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="mounts overlays: needs root")]
 

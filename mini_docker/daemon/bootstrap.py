@@ -62,7 +62,8 @@ from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.seccomp.profile import default_profile
 from mini_docker.linux.firewall_choice import choose_firewall
-from mini_docker.linux.kernel import Kernel, LinuxKernel
+from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.narrated_network import Audience, NarratedFirewall, NarratedNetlink, narrated_dns
 from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.registry.service import RegistryService

@@ -31,7 +31,8 @@ from mini_docker.libcontainer.capabilities import names
 from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy, find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.linux.firewall_choice import choose_firewall
-from mini_docker.linux.kernel import Kernel, LinuxKernel
+from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.netlink import LinuxNetlink
 
 _V2_NAMES = {"blkio": "io", "cpu": "cpu", "cpuset": "cpuset", "memory": "memory", "pids": "pids", "hugetlb": "hugetlb"}

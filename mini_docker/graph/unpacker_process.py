@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from mini_docker.graph.unpacking import UnpackOrder, carry_out, encode_failure
 from mini_docker.linux.constants import PR_SET_PDEATHSIG
 from mini_docker.linux.descriptors import receive
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 ORDER_BYTES = 1 << 16
 """The most an order takes."""

@@ -68,7 +68,7 @@ def _window(empty: str) -> int:
     """The interpreter's file as an overlay shows it; -1 where we may mount none."""
     from mini_docker.linux import constants as c
     from mini_docker.linux.errors import SyscallError
-    from mini_docker.linux.kernel import LinuxKernel
+    from mini_docker.linux.linux_kernel import LinuxKernel
 
     kernel = LinuxKernel()
     folder, name = os.path.split(os.readlink("/proc/self/exe"))

@@ -56,6 +56,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "rename": ("give a file or a directory (in a cgroup hierarchy: a group) another name", "rename(2)"),
     "mknod": ("make a device node", "mknod(2)"),
     "ioctl": ("tell a device something of its own", "ioctl(2)"),
+    "quotactl_fd": ("limit what may be stored", "quotactl(2)"),
 }
 """Method of the kernel door → what it does in words, and the manual page."""
 

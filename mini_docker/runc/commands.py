@@ -16,7 +16,7 @@ from mini_docker import VERSION
 from mini_docker.errors import Conflict, Invalid, Unsupported
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.runc.command_line import COMMANDS, CommandLine, Flags
 from mini_docker.runc.oci import OCI_VERSION
 from mini_docker.runc.runtime import Runtime

@@ -37,7 +37,7 @@ def main(args: list[str]) -> int:
     # Only now: the process has just started once more.
     from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
     from mini_docker.libcontainer.cgroups.manager import CgroupManager
-    from mini_docker.linux.kernel import LinuxKernel
+    from mini_docker.linux.linux_kernel import LinuxKernel
     from mini_docker.supervisor import protocol
     from mini_docker.supervisor.loop import Loop
     from mini_docker.supervisor.supervisor import Supervisor

@@ -19,7 +19,7 @@ from mini_docker.archive.pack import as_stream, pack, pack_changes
 from mini_docker.archive.tar_reader import TarReader
 from mini_docker.archive.unpack import unpack
 from mini_docker.errors import Invalid
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.archive.trees import Node, build, describe, emptied, folder, trees
 
 KERNEL = LinuxKernel()

@@ -18,7 +18,7 @@ from mini_docker.archive.pack import as_stream, pack
 from mini_docker.archive.unpack import unpack
 from mini_docker.errors import Invalid
 from mini_docker.linux.id_mapping import NO_MAPPING, IdMap, IdMapping
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 IDS = IdMapping((IdMap(0, 100_000, 1000), IdMap(1000, 300_000, 1000)), (IdMap(0, 200_000, 2000),))
 CAPABILITY = "security.capability"

@@ -21,7 +21,7 @@ from mini_docker.archive.tar_writer import END_OF_ARCHIVE, encode_header, paddin
 from mini_docker.archive.unpack import UnpackLimits, clean_name, unpack
 from mini_docker.archive.whiteout import OVERLAY_OPAQUE, WhiteoutForm
 from mini_docker.errors import Invalid, MiniDockerError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.archive.trees import Node, build, describe, emptied, folder, trees
 
 KERNEL = LinuxKernel()

@@ -40,7 +40,7 @@ from mini_docker.graph.image import ImageConfig
 from mini_docker.graph.tag_store import TagStore
 from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec
 from mini_docker.linux.dns_sockets import DnsSockets
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.remote_api import STDERR, STDOUT, frame_header
 from mini_docker.supervisor.json_log import encode_entries
 from tests.graph.fake_driver import FakeDriver

@@ -18,7 +18,7 @@ from mini_docker.graph import ahead, layer_store
 from mini_docker.graph.unpackers import Unpackers
 from mini_docker.graph.unpacking import Unpacked, UnpackOrder, carry_out
 from mini_docker.linux.id_mapping import IdMap, IdMapping
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.graph.fake_driver import FakeDriver
 
 # Whoever runs the tests is root in the archives: no privilege is needed to unpack them.

@@ -18,7 +18,7 @@ from mini_docker.graph.container_layers import ContainerLayers
 from mini_docker.graph.graph import Graph
 from mini_docker.graph.image_archive import ArchivedImage, save
 from mini_docker.graph.image_loader import load
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.graph.layer_tars import add_image
 
 pytestmark = pytest.mark.root

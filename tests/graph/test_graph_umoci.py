@@ -24,7 +24,7 @@ from mini_docker.graph.graph import Graph
 from mini_docker.graph.image_archive import ArchivedImage, save
 from mini_docker.graph.image_loader import load
 from mini_docker.graph.layer import driver_layer
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.archive.trees import Node, build, describe
 from tests.graph.layer_tars import add_image, memory_folder
 

@@ -67,7 +67,7 @@ CHILD_WORK = """
 import os, resource, sys
 
 from mini_docker.graph.unpacking import UnpackOrder, carry_out
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.graph.rebasing_driver import OURS
 
 

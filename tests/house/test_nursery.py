@@ -14,7 +14,7 @@ from mini_docker.daemon.container.spec import Surroundings, resources_of
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, Namespace, ProcessSpec
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.supervisor.blueprint import Blueprint, write
 from mini_docker.supervisor.protocol import SOCKET_NAME, FrameReader, send
 from tests.house.house import House

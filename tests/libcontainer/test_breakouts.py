@@ -23,7 +23,7 @@ from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import Capabilities, Device, DeviceRule, Mount, Namespace, ProcessSpec, Resources
 from mini_docker.libcontainer.seccomp.profile import default_profile
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.runc.oci_resources import DEFAULT_RULES
 from tests.drivers.execdriver.contract_suite import Bench, demultiplex, process, read_all, spec
 

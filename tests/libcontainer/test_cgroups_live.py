@@ -18,7 +18,7 @@ from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy, find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import DeviceRule, Resources
 from mini_docker.linux.errors import SyscallError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 pytestmark = [
     pytest.mark.root,
@@ -121,7 +121,7 @@ def test_a_newborn_joins_by_itself(cgroup: Cgroup) -> None:
         "import sys\n"
         "from mini_docker.libcontainer.cgroups.hierarchy import Hierarchy, find_hierarchy\n"
         "from mini_docker.libcontainer.cgroups.manager import CgroupManager\n"
-        "from mini_docker.linux.kernel import LinuxKernel\n"
+        "from mini_docker.linux.linux_kernel import LinuxKernel\n"
         "found = find_hierarchy()\n"
         f"hierarchy = found if found.version == {cgroup.hierarchy.version}"
         " else Hierarchy(2, {}, found.unified, found.own)\n"

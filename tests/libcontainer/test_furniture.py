@@ -121,7 +121,7 @@ from mini_docker.dataclasses import replace
 from mini_docker.libcontainer import furniture
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.libcontainer.test_furniture import SPEC
 
 class Older(LinuxKernel):

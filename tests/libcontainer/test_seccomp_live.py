@@ -18,7 +18,7 @@ from mini_docker.libcontainer.seccomp.compiler import compile_profile
 from mini_docker.libcontainer.seccomp.profile import default_profile
 from mini_docker.libcontainer.seccomp.syscall_table import syscall_numbers
 from mini_docker.linux.constants import PR_SET_NO_NEW_PRIVS
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 kernel = LinuxKernel()
 program = compile_profile(default_profile(), DEFAULT_CAPABILITIES, platform.machine(), (6, 1))

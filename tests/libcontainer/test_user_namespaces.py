@@ -17,7 +17,7 @@ from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import Capabilities, Mount, Namespace
 from mini_docker.linux.id_mapping import IdMap
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.drivers.execdriver.contract_suite import WAIT_SECONDS, Bench, process, spec
 
 pytestmark = pytest.mark.root

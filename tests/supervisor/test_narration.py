@@ -16,7 +16,8 @@ from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.linux import constants
-from mini_docker.linux.kernel import Kernel, LinuxKernel
+from mini_docker.linux.kernel import Kernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.narrated import WORDS, narrate_to, spelled
 from mini_docker.linux.recording import RecordingKernel
 from tests.drivers.execdriver.contract_suite import Bench, process, spec

@@ -13,7 +13,7 @@ from mini_docker.libcontainer.config import ProcessSpec
 from mini_docker.libcontainer.executable import DEFAULT_PATH, NOT_EXECUTABLE, NOT_FOUND
 from mini_docker.linux import constants as c
 from mini_docker.linux.errors import SyscallError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 MAX_FILE_BYTES = 1 << 20
 

@@ -27,7 +27,7 @@ from mini_docker.libcontainer.config import ContainerSpec, ProcessSpec, Resource
 from mini_docker.libcontainer.seccomp.compiler import compile_profile
 from mini_docker.libcontainer.unnamed import CRADLE_PREFIX
 from mini_docker.linux.dns_sockets import DnsSockets
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.narrated import narrate_to
 from mini_docker.supervisor.blueprint import Blueprint
 from mini_docker.supervisor.blueprint import write as write_blueprint

@@ -1,9 +1,8 @@
 """The overlay driver: sheets of glass. A layer is the sheet with its own strokes; the kernel shows the stack as one.
 
-On disk, as Docker's overlay2: ``ID/diff`` is the sheet; ``ID/lower`` has the short names of all sheets below, nearest
-first; ``ID/work`` is there for layers that are written to; ``ID/link`` is the layer's own short name, a symbolic
-link in ``l/``, made when the first other layer is laid on it. A container's layer is thus made by two
-directories and one small file, whatever lies below.
+On disk, as Docker's overlay2: ``ID/diff`` is the sheet; ``ID/lower`` notes all sheets below and ``ID/link`` its own
+short name (`short_names`); ``ID/work`` is there for layers that are written to. A container's layer is thus made by
+two directories and one small file, whatever lies below, and most often by none: see `spare_folder`.
 
 It knows nothing of images and containers.
 
@@ -13,10 +12,8 @@ Source: Docker's daemon/graphdriver/overlay2; the kernel's Documentation/filesys
 from __future__ import annotations
 
 import os
-import secrets
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -43,9 +40,10 @@ from mini_docker.drivers.graphdriver.contract import (
     StorageOptions,
 )
 from mini_docker.drivers.graphdriver.implied import dress_implied
-from mini_docker.drivers.graphdriver.layer_folders import LINKS, LayerFolders
+from mini_docker.drivers.graphdriver.layer_folders import LayerFolders
 from mini_docker.drivers.graphdriver.loose_folder import LOOSE, open_loose, wait_until_left
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
+from mini_docker.drivers.graphdriver.option_sizes import parse_size
 from mini_docker.drivers.graphdriver.overlay_mount import (
     OverlayMount,
     clone_detached,
@@ -54,24 +52,18 @@ from mini_docker.drivers.graphdriver.overlay_mount import (
     mount_and_detach,
     mount_detached,
 )
+from mini_docker.drivers.graphdriver.project_quota import ProjectQuota
+from mini_docker.drivers.graphdriver.short_names import ShortNames
 from mini_docker.drivers.graphdriver.spare_folder import Ground, SpareFolder
-from mini_docker.durable import write_file
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
-MAX_LOWERS = 129
-"""An image's 128 layers, and the stubs that lie between them and a container's own. The kernel takes 500."""
-
 _DIFF = "diff"
 _WORK = "work"
-_LINK = "link"
-_LOWER = "lower"
 _PLACE = "mount"
 _CONTAINER = "container"
 _EMPTY_MODE = 0o755
-_SHORT_NAME_BYTES = 3  # six hex digits; 129 of them must fit a page of mount options
-_NOTE_BYTES = 4096
 
 
 class OverlayDriver:
@@ -80,25 +72,26 @@ class OverlayDriver:
     Args:
         root: the driver's own folder.
         kernel: the door to the kernel.
-        options: the daemon's ``--storage-opt``.
+        options: the daemon's ``--storage-opt``: ``overlay.size`` limits every container that does not say its own
+            ``size``; ``overlay.override_kernel_check`` is taken and means nothing, as in Docker. Both are also known
+            by Docker's name for this driver, ``overlay2``.
 
     Raises (when made):
-        Invalid: an option is given; there are none.
+        Invalid: an unknown option, or a size that is none.
     """
 
     def __init__(self, root: Path, kernel: Kernel, options: GraphDriverOptions = NO_OPTIONS) -> None:
-        for key in options.values:
-            raise Invalid(f"unknown option {key} for the graph driver overlay: it has none")
+        self._size_bytes = _default_size(options.values)
         # fixed
         self._root = root
         self._kernel = kernel
-        self._links = root / LINKS
-        self._folders = _OverlayFolders(root)
-        self._naming = threading.Lock()
+        self._names = ShortNames(root, _DIFF)
+        self._folders = _OverlayFolders(root, self._names)
         self._background = Background("graphdriver overlay")
         self._roots = OpenRoots(self._background)
         self._spare = SpareFolder(self._fill_apart, self._dispose, self._background)
         self._ids = options.ids
+        self._quota = ProjectQuota(kernel, root)
         # found out at the first mount, and the same ever after
         self._takes_single_lowers = True
 
@@ -109,7 +102,11 @@ class OverlayDriver:
     def available(self) -> Availability:
         try:
             with self._folders.probing() as folder:
+                if self._size_bytes:
+                    self._quota.check()
                 return self._probe(folder)
+        except Unsupported as error:
+            return Availability(f"{error} (or start without overlay.size)")
         except SyscallError as error:
             return Availability(f"the overlay file system cannot be mounted on {self._backing()}: {error}")
         except OSError as error:
@@ -136,18 +133,17 @@ class OverlayDriver:
             self._fill(folder, parent, writable=False)
 
     def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
-        if options.size_bytes:
-            raise Unsupported(
-                "the graph driver overlay cannot limit a container's size: run without --storage-opt size"
-            )
-        with self._folders.making(layer_id, parent, self._dispose, lambda: self._spare.take(self._ground(parent))):
-            pass
+        size_bytes = options.size_bytes or self._size_bytes
+        take = partial(self._take_filled, parent)
+        with self._folders.making(layer_id, parent, self._dispose, take) as folder:
+            if size_bytes:
+                self._quota.limit(folder, size_bytes)
+
+    def _take_filled(self, parent: str | None) -> Path:
+        return self._spare.take(Ground(parent, 0 if parent is None else self._folders.birth(parent)))
 
     def prepare(self) -> None:
         self._spare.prepare()
-
-    def _ground(self, parent: str | None) -> Ground:
-        return Ground(parent, 0 if parent is None else self._folders.birth(parent))
 
     def _fill(self, folder: Path, parent: str | None, *, writable: bool) -> None:
         diff = folder / _DIFF
@@ -156,7 +152,7 @@ class OverlayDriver:
             os.chmod(diff, _EMPTY_MODE)  # whatever the umask is
             give_to_root(diff, self._ids)
         else:
-            self._stack(folder, parent)
+            self._names.lay_on(folder, parent)
             self._dress_root(diff, parent)
         if writable:
             os.mkdir(folder / _WORK, 0o700)
@@ -171,42 +167,10 @@ class OverlayDriver:
             raise
         return folder
 
-    def _stack(self, folder: Path, parent: str) -> None:
-        """Note in a new layer's folder what lies below."""
-        lowers = (self._short_name(parent), *_lowers(self._root / parent))
-        if len(lowers) > MAX_LOWERS:
-            raise Unsupported(f"max depth exceeded: a layer may stand on {MAX_LOWERS} others with overlay")
-        text = ":".join(f"{LINKS}/{lower}" for lower in lowers)
-        write_file(folder / _LOWER, text.encode(), durable=False)
-
     def _dress_root(self, diff: Path, parent: str) -> None:
         """The root directory itself is never copied up: it is an image of the parent's from the beginning."""
         with opened(self._root / parent / _DIFF) as source, opened(diff) as target:
             copy_directory_metadata(source, target)
-
-    def _short_name(self, layer_id: str) -> str:
-        """The layer's name in ``l/``; given to it if it has none yet."""
-        note = self._folders.folder(layer_id) / _LINK
-        with self._naming:
-            with suppress(FileNotFoundError):
-                return _read(note)
-            name = self._make_link(f"../{layer_id}/{_DIFF}")
-            # Renamed into place: the note is there whole, or a crash leaves a link that nobody speaks of.
-            unfinished = note.with_suffix(".new")
-            unfinished.write_text(name)
-            os.rename(unfinished, note)
-            return name
-
-    def _make_link(self, target: str) -> str:
-        while True:
-            name = secrets.token_hex(_SHORT_NAME_BYTES)
-            try:
-                os.symlink(target, self._links / name)
-                return name
-            except FileExistsError:
-                continue
-            except FileNotFoundError:
-                self._links.mkdir(0o700)
 
     def remove(self, layer_id: str) -> None:
         self._spare.leave(layer_id)
@@ -216,9 +180,9 @@ class OverlayDriver:
         self._background.put(partial(self._dispose, thrown))
 
     def _dispose(self, thrown: Path) -> None:
-        with suppress(FileNotFoundError):  # many a layer has no short name
-            os.unlink(self._links / _read(thrown / _LINK))
-        removal.remove(thrown)
+        self._names.drop(thrown)
+        with self._quota.taken_off(thrown):
+            removal.remove(thrown)
 
     def exists(self, layer_id: str) -> bool:
         return layer_id in self._folders
@@ -236,11 +200,7 @@ class OverlayDriver:
             if folder.name.startswith(LOOSE):
                 wait_until_left(folder)
             self._dispose(folder)
-        if self._links.is_dir():
-            noted = {_short_name_note(self._folders.folder(layer_id)) for layer_id in self._folders.ids()}
-            for link in self._links.iterdir():
-                if link.name not in noted:
-                    link.unlink()
+        self._names.collect(self._folders.folder(layer_id) for layer_id in self._folders.ids())
 
     # Opening.
 
@@ -260,19 +220,19 @@ class OverlayDriver:
 
     def _mount_layer(self, layer_id: str) -> int:
         folder = self._folders.folder(layer_id)
-        lowers = _lowers(folder)
+        lowers = self._names.below(folder)
         if not (folder / _WORK).is_dir():
             return self._mount_read_only(layer_id)
         if not lowers:
             return clone_detached(self._kernel, folder / _DIFF, read_only=False)
-        return self._mount(OverlayMount(self._links, lowers, str(folder / _DIFF), str(folder / _WORK)))
+        return self._mount(OverlayMount(self._names.links, lowers, str(folder / _DIFF), str(folder / _WORK)))
 
     def _mount_read_only(self, layer_id: str) -> int:
         folder = self._folders.folder(layer_id)
-        lowers = _lowers(folder)
+        lowers = self._names.below(folder)
         if not lowers:
             return clone_detached(self._kernel, folder / _DIFF, read_only=True)
-        return self._mount(OverlayMount(self._links, (self._short_name(layer_id), *lowers)))
+        return self._mount(OverlayMount(self._names.links, (self._names.of(layer_id), *lowers)))
 
     def _mount(self, mount: OverlayMount) -> int:
         if self._takes_single_lowers:
@@ -333,7 +293,7 @@ class OverlayDriver:
     def rebase(self, loose: LooseLayer, layer_id: str, parent: str | None, implied: Sequence[bytes]) -> None:
         with self._folders.making(layer_id, parent, self._dispose) as folder:
             if parent is not None:
-                self._stack(folder, parent)
+                self._names.lay_on(folder, parent)
                 if b"" in implied:
                     self._dress_root(loose.folder / _DIFF, parent)
                 self._dress_implied(loose.folder / _DIFF, parent, implied)
@@ -399,38 +359,27 @@ class OverlayDriver:
         return backing_file_system(self._root, self._kernel)
 
 
+def _default_size(values: Mapping[str, str]) -> int:
+    size_bytes = 0
+    for key, value in values.items():
+        name = key.removeprefix("overlay2.").removeprefix("overlay.")
+        if name == key or name not in ("size", "override_kernel_check"):
+            raise Invalid(f"unknown option {key} for the graph driver overlay: it has overlay.size")
+        if name == "size":
+            size_bytes = parse_size(value)
+    return size_bytes
+
+
 class _OverlayFolders(LayerFolders):
     """Layers whose parent is the first that their ``lower`` names: no file more is made for it."""
 
+    def __init__(self, root: Path, names: ShortNames) -> None:
+        self._short_names = names  # before the base class looks for parents
+        super().__init__(root)
+
     def write_parent(self, folder: Path, parent: str | None) -> None:
-        """Nothing: the driver writes ``lower``."""
+        """Nothing: the driver has the names below noted."""
 
     def read_parent(self, folder: Path) -> str | None:
         os.stat(folder / _DIFF)
-        lowers = _lowers(folder)
-        return Path(os.readlink(self.root / LINKS / lowers[0])).parts[1] if lowers else None
-
-
-def _lowers(folder: Path) -> tuple[str, ...]:
-    """The short names of all layers below the one in *folder*, nearest first."""
-    try:
-        text = _read(folder / _LOWER)
-    except FileNotFoundError:
-        return ()
-    return tuple(lower.removeprefix(f"{LINKS}/") for lower in text.split(":"))
-
-
-def _short_name_note(folder: Path) -> str | None:
-    try:
-        return _read(folder / _LINK)
-    except FileNotFoundError:
-        return None
-
-
-def _read(file: Path) -> str:
-    """A note of ours: shorter than a page, and read at every start."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, _NOTE_BYTES).decode()
-    finally:
-        os.close(descriptor)
+        return self._short_names.parent(folder)

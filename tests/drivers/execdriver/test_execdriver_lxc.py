@@ -16,7 +16,7 @@ from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
 from mini_docker.libcontainer.config import ContainerSpec, Mount, Namespace, Rlimit
 from mini_docker.libcontainer.users import Identity
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.drivers.execdriver.contract_suite import Bench, ExecDriverContract, process, spec
 
 ROOT = Identity(0, 0, (), "/root")

@@ -11,7 +11,7 @@ from mini_docker.drivers.execdriver.contract import ExecDriver
 from mini_docker.drivers.execdriver.native import NativeDriver
 from mini_docker.libcontainer.cgroups.hierarchy import find_hierarchy
 from mini_docker.libcontainer.cgroups.manager import CgroupManager
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.drivers.execdriver.contract_suite import Bench, ExecDriverContract
 
 

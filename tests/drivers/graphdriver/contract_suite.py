@@ -27,7 +27,7 @@ from mini_docker.archive.pack import as_stream, pack
 from mini_docker.archive.unpack import unpack
 from mini_docker.drivers.graphdriver.contract import Change, ChangeKind, GraphDriver, StorageOptions
 from mini_docker.errors import Conflict, Invalid, NotFound
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.archive.trees import describe, emptied, folder
 
 KERNEL = LinuxKernel()

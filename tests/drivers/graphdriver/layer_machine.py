@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from mini_docker.dataclasses import dataclass, replace
 from mini_docker.drivers.graphdriver.contract import ChangeKind, GraphDriver, StorageOptions
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from tests.archive.trees import folder
 from tests.drivers.graphdriver.contract_suite import rebased
 

@@ -6,9 +6,8 @@ import errno
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,7 @@ from mini_docker.linux.recording import RecordingKernel
 from tests.archive.trees import folder
 from tests.drivers.graphdriver.contract_suite import KERNEL, NO_LIMITS, GraphDriverLaws, layer, opened
 from tests.drivers.graphdriver.layer_machine import MACHINE_SETTINGS, LayerMachine
-
-SIZE_BYTES = 512 << 20
+from tests.drivers.graphdriver.loop_file_systems import loop_file_system
 
 needs_btrfs = [
     pytest.mark.root,
@@ -34,31 +32,9 @@ needs_btrfs = [
 ]
 
 
-@contextmanager
-def btrfs() -> Iterator[Path]:
-    """A fresh btrfs on a loop file, in no mount table: when the descriptor goes, so do mount and loop device."""
-    with folder() as place:
-        image = place / "btrfs.img"
-        with open(image, "wb") as file:
-            file.truncate(SIZE_BYTES)
-        subprocess.run(["mkfs.btrfs", "-q", "-f", image], check=True, stdout=subprocess.DEVNULL)
-        command = ["losetup", "--find", "--show", image]
-        device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        try:
-            context = KERNEL.fsopen("btrfs")
-            try:
-                KERNEL.fsconfig_string(context, "source", device)
-                KERNEL.fsconfig_create(context)
-                mount = KERNEL.fsmount(context)
-            finally:
-                os.close(context)
-        finally:
-            # Marks the device to be freed when its last user, the mount, is gone.
-            subprocess.run(["losetup", "--detach", device], check=True)
-        try:
-            yield Path(f"/proc/self/fd/{mount}")
-        finally:
-            os.close(mount)
+def btrfs() -> AbstractContextManager[Path]:
+    """A fresh btrfs on a loop file."""
+    return loop_file_system("btrfs", ("-f",))
 
 
 @pytest.fixture(scope="module")

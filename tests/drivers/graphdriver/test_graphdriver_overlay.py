@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from mini_docker.drivers.graphdriver.contract import ChangeKind, GraphDriverOptions, MountedRoot, StorageOptions
-from mini_docker.drivers.graphdriver.overlay import MAX_LOWERS, OverlayDriver
+from mini_docker.drivers.graphdriver.overlay import OverlayDriver
 from mini_docker.drivers.graphdriver.overlay_mount import OPTIONS, OverlayMount, mount_detached
+from mini_docker.drivers.graphdriver.short_names import MAX_LOWERS
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.recording import RecordingKernel
 from tests.archive.trees import folder
 from tests.drivers.graphdriver.contract_suite import KERNEL, NO_LIMITS, GraphDriverLaws, layer, opened
@@ -207,8 +208,8 @@ def test_a_mount_that_a_crash_left_attached_is_taken_off_and_not_emptied(driver:
     folders = driver._folders
     folder = folders.folder("container")
     place = folders.scratch("mount")
-    mount = OverlayMount(driver._links, (driver._short_name("image"),), str(folder / "diff"), str(folder / "work"))
-    links = os.open(driver._links, os.O_RDONLY)
+    mount = OverlayMount(driver._names.links, (driver._names.of("image"),), str(folder / "diff"), str(folder / "work"))
+    links = os.open(driver._names.links, os.O_RDONLY)
     KERNEL.mount("overlay", str(place), "overlay", data=mount.by_option_string(links))
     os.close(links)
     OverlayDriver(driver._root, KERNEL).cleanup()
@@ -219,8 +220,8 @@ def test_a_mount_that_a_crash_left_attached_is_taken_off_and_not_emptied(driver:
 
 @by_root
 def test_a_limit_is_refused_and_nothing_half_made(driver: OverlayDriver) -> None:
-    """Rather no container than one whose limit is not kept."""
-    with pytest.raises(Unsupported, match="size"):
+    """Rather no container than one whose limit is not kept: no tmpfs counts projects."""
+    with pytest.raises(Unsupported, match=r"size cannot be limited: the file system of .* enforces no project quotas"):
         driver.create_read_write("container", None, StorageOptions(size_bytes=1))
     assert driver.layers() == []
 

@@ -21,7 +21,7 @@ from mini_docker.drivers.networkdriver.contract import (
 from mini_docker.drivers.networkdriver.userland_proxies import UserlandProxies
 from mini_docker.linux.firewall import Firewall, NoFirewall
 from mini_docker.linux.iptables import IptablesFirewall
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 from mini_docker.linux.netlink import LinuxNetlink
 from mini_docker.linux.nftables import NftablesFirewall
 from tests.drivers.networkdriver.namespaces import Namespace, lay_wire, private_host

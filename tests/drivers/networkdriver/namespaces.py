@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from mini_docker.drivers.networkdriver.contract import SandboxSockets
 from mini_docker.linux.constants import CLONE_NEWNET
-from mini_docker.linux.kernel import LinuxKernel
+from mini_docker.linux.linux_kernel import LinuxKernel
 
 KERNEL = LinuxKernel()
 
