@@ -115,7 +115,7 @@ class ContainerLayers:
         self._layers[container_id] = name
 
     def prepare(self) -> None:
-        """Hear that nobody waits just now: see `GraphDriver.prepare`."""
+        """Hear that an answer is out: see `GraphDriver.prepare`."""
         self._driver.prepare()
 
     def remove(self, container_id: str) -> None:

@@ -57,6 +57,9 @@ class LinuxKernel:
         # shorter than giving it up would take.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
         self._syscall.restype = ctypes.c_long
+        # Of those that may wait for a disk the other threads do not wait, too.
+        self._slow_syscall = ctypes.CDLL(None, use_errno=True).syscall
+        self._slow_syscall.restype = ctypes.c_long
 
     def _call(self, name: str, *arguments: object, shown: tuple[object, ...]) -> int:
         result: int = self._syscall(ctypes.c_long(self._numbers[name]), *arguments)
@@ -303,10 +306,12 @@ class LinuxKernel:
 
     def quotactl_fd(self, descriptor: int, command: int, id: int, argument: bytes) -> bytes:
         buffer = ctypes.create_string_buffer(argument, len(argument))
-        self._call(
-            "quotactl_fd", ctypes.c_uint(descriptor), ctypes.c_uint(command), ctypes.c_uint(id), buffer,
-            shown=(descriptor, hex(command), id),
+        result = self._slow_syscall(
+            ctypes.c_long(self._numbers["quotactl_fd"]), ctypes.c_uint(descriptor), ctypes.c_uint(command),
+            ctypes.c_uint(id), buffer,
         )  # fmt: skip
+        if result < 0:
+            raise SyscallError("quotactl_fd", (descriptor, hex(command), id), ctypes.get_errno())
         return buffer.raw
 
 

@@ -35,6 +35,7 @@ class FakeDriver:
         self.applied: list[str] = []
         self.opened: dict[str, int] = {}
         self.before_apply = lambda layer_id: None
+        self.prepared = 0
         self._lock = threading.Lock()
 
     def available(self) -> Availability:
@@ -60,7 +61,7 @@ class FakeDriver:
         self.create(layer_id, parent)
 
     def prepare(self) -> None:
-        """Nothing: nobody waits for this driver."""
+        self.prepared += 1
 
     def remove(self, layer_id: str) -> None:
         with self._lock:

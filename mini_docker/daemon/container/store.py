@@ -81,6 +81,8 @@ class ContainerStore:
                 continue
             with self._lock:
                 self._by_id[container.id] = container
+                if not (folder / STATE).exists():
+                    self._unsynced[container.id] = None  # it never ran: who made it may not have come that far
         return self.all()
 
     # Looking up.

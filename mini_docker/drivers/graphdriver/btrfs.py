@@ -18,7 +18,7 @@ from mini_docker.archive import removal
 from mini_docker.archive.ownership import give_to_root
 from mini_docker.drivers.availability import AVAILABLE, Availability
 from mini_docker.drivers.graphdriver import btrfs_calls
-from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, StorageOptions
+from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions
 from mini_docker.drivers.graphdriver.option_sizes import parse_size
 from mini_docker.drivers.graphdriver.tree_driver import TreeDriver
 from mini_docker.errors import Invalid
@@ -81,11 +81,11 @@ class BtrfsDriver(TreeDriver):
             removal.empty(tree)
             btrfs_calls.destroy_subvolume(self.kernel, tree)
 
-    def limit_tree(self, tree: Path, options: StorageOptions) -> None:
-        if options.size_bytes < self._min_space_bytes:
-            raise Invalid(f"storage size {options.size_bytes} is less than {MIN_SPACE_OPTION} {self._min_space_bytes}")
+    def limit_tree(self, tree: Path, size_bytes: int) -> None:
+        if size_bytes < self._min_space_bytes:
+            raise Invalid(f"storage size {size_bytes} is less than {MIN_SPACE_OPTION} {self._min_space_bytes}")
         with self._quota_lock:
             if not self._counts:
                 btrfs_calls.enable_quota(self.kernel, self.root)
                 self._counts = True
-        btrfs_calls.limit_subvolume(self.kernel, tree, options.size_bytes)
+        btrfs_calls.limit_subvolume(self.kernel, tree, size_bytes)

@@ -47,11 +47,11 @@ class StorageOptions:
     """What ``--storage-opt`` asks for one container's layer.
 
     Attributes:
-        size_bytes: the most it may grow to; 0 for no limit. A driver that cannot limit raises
-            Unsupported for any other value.
+        size_bytes: the most it may grow to; 0 for no limit, None for the driver's own default. A driver that cannot
+            limit raises Unsupported for any other value.
     """
 
-    size_bytes: int = 0
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class GraphDriver(Protocol):
         """
 
     def prepare(self) -> None:
-        """Hear that nobody waits just now: a good moment to make what may be asked for next."""
+        """Hear that an answer is out: a good moment to make what may be asked for next."""
 
     def remove(self, layer_id: str) -> None:
         """Forget the layer at once; freeing the space may go on in the background.

@@ -51,6 +51,9 @@ class LayerFolders:
         self._being_made: set[str] = set()
         self._children: Counter[str] = Counter()
         self._load()
+        # fixed: what an earlier process was about
+        self._left_half_made = set(self._incomplete)
+        self._left_behind = [root / shelf / name for shelf in (_TMP, _TRASH) for name in self._names(root / shelf)]
 
     def _load(self) -> None:
         for layer_id in self._names(self.root):
@@ -136,20 +139,20 @@ class LayerFolders:
     @contextmanager
     def making(
         self, layer_id: str, parent: str | None, discard: Callable[[Path], None],
-        scratch: Callable[[], Path] | None = None,
+        filled: Callable[[], Path] | None = None,
     ) -> Iterator[Path]:  # fmt: skip
         """A folder to fill, which becomes the layer when the block ends well and goes to *discard* when it does not.
 
         Args:
-            scratch: gives a scratch folder that is filled already, on a parent that stays from now on; else a new one
-                is made.
+            filled: gives a scratch folder that is filled already, on a parent that stays from now on; without it a
+                new one is made.
 
         Raises:
             Invalid: the id cannot be a folder's name. Conflict: the id exists. NotFound: the parent does not.
         """
         self._announce(layer_id, parent)
         try:
-            folder = scratch() if scratch else self.scratch(layer_id)
+            folder = filled() if filled else self.scratch(layer_id)
             try:
                 self.write_parent(folder, parent)
                 yield folder
@@ -239,17 +242,16 @@ class LayerFolders:
                     made.rmdir()
 
     def rubbish(self) -> list[Path]:
-        """What a crash left: half-made layers (thrown away now) and all of ``tmp/`` and ``trash/``.
+        """What a crash left: an earlier process's half-made layers, thrown away now, and its ``tmp/`` and ``trash/``.
 
-        Only for the start, before any layer is made.
+        Never this process's own, which somebody still fills, or empties.
         """
         with self._lock:
             # One that stands on a half-made layer cannot be; but whoever removes it must go leaf by leaf.
-            for layer_id in sorted(self._incomplete):
+            for layer_id in sorted(self._left_half_made & self._incomplete):
                 if not self._children[layer_id]:
-                    self.throw_away(layer_id)
-            folders = [self.root / _TMP, self.root / _TRASH]
-            return [folder / name for folder in folders for name in self._names(folder)]
+                    self._left_behind.append(self.throw_away(layer_id))
+            return [folder for folder in self._left_behind if os.path.lexists(folder)]
 
     def _let_go(self, parent: str | None) -> None:
         if parent is not None:

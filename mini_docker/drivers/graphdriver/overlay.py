@@ -1,8 +1,8 @@
 """The overlay driver: sheets of glass. A layer is the sheet with its own strokes; the kernel shows the stack as one.
 
 On disk, as Docker's overlay2: ``ID/diff`` is the sheet; ``ID/lower`` notes all sheets below and ``ID/link`` its own
-short name (`short_names`); ``ID/work`` is there for layers that are written to. A container's layer is thus made by
-two directories and one small file, whatever lies below, and most often by none: see `spare_folder`.
+short name (`short_names`); ``ID/work`` is there for layers that are written to. A container's layer is thus two
+directories and one small file, whatever lies below; of many in a row most are made ahead (`spare_folder`).
 
 It knows nothing of images and containers.
 
@@ -52,7 +52,7 @@ from mini_docker.drivers.graphdriver.overlay_mount import (
     mount_and_detach,
     mount_detached,
 )
-from mini_docker.drivers.graphdriver.project_quota import ProjectQuota
+from mini_docker.drivers.graphdriver.project_quota import ProjectQuota, check_size
 from mini_docker.drivers.graphdriver.short_names import ShortNames
 from mini_docker.drivers.graphdriver.spare_folder import Ground, SpareFolder
 from mini_docker.errors import Invalid, Unsupported
@@ -62,7 +62,7 @@ from mini_docker.linux.kernel import Kernel
 _DIFF = "diff"
 _WORK = "work"
 _PLACE = "mount"
-_CONTAINER = "container"
+_WRITABLE = "writable"
 _EMPTY_MODE = 0o755
 
 
@@ -133,7 +133,7 @@ class OverlayDriver:
             self._fill(folder, parent, writable=False)
 
     def create_read_write(self, layer_id: str, parent: str | None, options: StorageOptions) -> None:
-        size_bytes = options.size_bytes or self._size_bytes
+        size_bytes = self._size_bytes if options.size_bytes is None else options.size_bytes
         take = partial(self._take_filled, parent)
         with self._folders.making(layer_id, parent, self._dispose, take) as folder:
             if size_bytes:
@@ -159,7 +159,7 @@ class OverlayDriver:
 
     def _fill_apart(self, parent: str | None) -> Path:
         """A scratch folder with all that a container's layer begins with."""
-        folder = self._folders.scratch(_CONTAINER)
+        folder = self._folders.scratch(_WRITABLE)
         try:
             self._fill(folder, parent, writable=True)
         except BaseException:
@@ -173,16 +173,16 @@ class OverlayDriver:
             copy_directory_metadata(source, target)
 
     def remove(self, layer_id: str) -> None:
-        self._spare.leave(layer_id)
         with self._roots.kept_closed(layer_id):
             thrown = self._folders.throw_away(layer_id)
+        self._spare.leave(layer_id)
         # The background works in order: a mount that is still being closed is closed before its files go.
         self._background.put(partial(self._dispose, thrown))
 
     def _dispose(self, thrown: Path) -> None:
         self._names.drop(thrown)
-        with self._quota.taken_off(thrown):
-            removal.remove(thrown)
+        self._quota.take_off(thrown)
+        removal.remove(thrown)
 
     def exists(self, layer_id: str) -> bool:
         return layer_id in self._folders
@@ -191,6 +191,7 @@ class OverlayDriver:
         return self._folders.ids()
 
     def cleanup(self) -> None:
+        self._spare.close()
         self._background.drain()
         for folder in self._folders.rubbish():
             if folder.name.startswith(_PLACE):
@@ -362,11 +363,12 @@ class OverlayDriver:
 def _default_size(values: Mapping[str, str]) -> int:
     size_bytes = 0
     for key, value in values.items():
-        name = key.removeprefix("overlay2.").removeprefix("overlay.")
-        if name == key or name not in ("size", "override_kernel_check"):
+        prefix, _, name = key.partition(".")
+        if prefix not in ("overlay", "overlay2") or name not in ("size", "override_kernel_check"):
             raise Invalid(f"unknown option {key} for the graph driver overlay: it has overlay.size")
         if name == "size":
             size_bytes = parse_size(value)
+            check_size(size_bytes)
     return size_bytes
 
 

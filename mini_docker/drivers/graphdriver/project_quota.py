@@ -15,18 +15,19 @@ import errno
 import stat
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from mini_docker.archive.directory_cache import opened
 from mini_docker.dataclasses import dataclass
-from mini_docker.errors import Unsupported
+from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.kernel import Kernel
 
 FIRST_PROJECT = 1 << 20
 """Administrators number from 1 and Docker from its folder's own number: we begin far from both, and look before."""
+
+MOST_BYTES = (1 << 63) - 1  # off_t
 
 BLOCK_BYTES = 512
 """A quota's unit (linux/dqblk_xfs.h: BBs, basic blocks)."""
@@ -67,6 +68,16 @@ class ProjectUse:
     used_inodes: int = 0
 
 
+def check_size(size_bytes: int) -> None:
+    """Refuse a limit that the kernel could not count to: it would be none at all.
+
+    Raises:
+        Invalid: it is more than any file system can hold.
+    """
+    if size_bytes > MOST_BYTES:
+        raise Invalid(f"a size of {size_bytes} bytes is more than any file system holds, {MOST_BYTES}")
+
+
 class ProjectQuota:
     """The lids of one file system.
 
@@ -87,18 +98,19 @@ class ProjectQuota:
         Raises:
             Unsupported: they cannot, with the reason and what to do.
         """
+        advice = (
+            f"a container's size cannot be limited: the file system of {self._root} enforces no project quotas"
+            " (mount an xfs with pquota, or an ext4 with prjquota there; Linux 5.14 or newer)"
+        )
         try:
             with opened(self._root) as root:
                 state = self._kernel.quotactl_fd(root, GET_STATE, 0, _STATE.pack(_STATE_VERSION, 0, 0))
                 enforced = bool(_STATE.unpack(state)[2] & _PROJECTS_ENFORCED)
                 owned = enforced and self._project(root)
-        except SyscallError:
-            enforced = False
+        except SyscallError as error:
+            raise Unsupported(f"{advice}: {error}") from None
         if not enforced:
-            raise Unsupported(
-                f"a container's size cannot be limited: the file system of {self._root} enforces no project quotas"
-                " (mount an xfs with pquota, or an ext4 with prjquota there; Linux 5.14 or newer)"
-            )
+            raise Unsupported(advice)
         if owned:  # a folder of another project could not be renamed into it
             raise Unsupported(
                 f"a container's size cannot be limited: {self._root} belongs to the project {owned} itself"
@@ -110,34 +122,45 @@ class ProjectQuota:
         The number is on the folder before it means something: who finds what a crash left finds what to take back.
 
         Raises:
-            Unsupported: see `check`.
+            Unsupported: see `check`. Invalid: see `check_size`.
         """
         self.check()
-        with self._lock, opened(self._root) as root:
-            while self.use(root, self._next) != ProjectUse():
-                self._next += 1
-            project = self._next
-            self._next += 1
+        check_size(size_bytes)
         inner = [path for path in folder.iterdir() if stat.S_ISDIR(path.lstat().st_mode)]
-        for path in (folder, *inner):
-            with opened(path) as directory:
-                flags, extent, extents, _, copied = self._attributes(directory)
-                wanted = _ATTRIBUTES.pack(flags | _INHERITED, extent, extents, project, copied)
-                self._kernel.ioctl(directory, SET_ATTRIBUTES, wanted)
         with opened(folder) as directory:
+            while True:
+                project = self._free_project(directory)
+                for path in (folder, *inner):
+                    self._mark(path, project)
+                # Another daemon may have looked at the same moment: then the number counts more than ours.
+                if self.use(directory, project).used_inodes <= 1 + len(inner):
+                    break
             self._set_limit(directory, project, size_bytes)
 
-    @contextmanager
-    def taken_off(self, folder: Path) -> Iterator[None]:
-        """While the block runs, *folder* is removed; after it, its number is without a limit, and free."""
-        project = 0
+    def take_off(self, folder: Path) -> None:
+        """Lift the limit of *folder*, which is about to be removed. Its number is free when the last file of it goes.
+
+        In this order: who is killed in between leaves a folder that tells what to take back, or nothing to take back.
+        """
         with suppress(OSError, SyscallError), opened(folder) as directory:  # or no such folder, or no such numbers
             project = self._project(directory)
-        yield
-        if project >= FIRST_PROJECT:
-            with suppress(SyscallError), opened(self._root) as root:
-                if self._project(root) != project:  # or it was inherited, and is somebody else's
-                    self._set_limit(root, project, 0)
+            if project >= FIRST_PROJECT:
+                with opened(self._root) as root:
+                    if self._project(root) != project:  # or it was inherited, and is somebody else's
+                        self._set_limit(root, project, 0)
+
+    def _free_project(self, directory: int) -> int:
+        with self._lock:
+            while self.use(directory, self._next) != ProjectUse():
+                self._next += 1
+            self._next += 1
+            return self._next - 1
+
+    def _mark(self, path: Path, project: int) -> None:
+        with opened(path) as directory:
+            flags, extent, extents, _, copied = self._attributes(directory)
+            wanted = _ATTRIBUTES.pack(flags | _INHERITED, extent, extents, project, copied)
+            self._kernel.ioctl(directory, SET_ATTRIBUTES, wanted)
 
     def use(self, directory: int, project: int) -> ProjectUse:
         """What the project takes and may take, of the file system that the open *directory* is on."""

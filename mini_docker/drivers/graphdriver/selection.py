@@ -94,7 +94,14 @@ def select_driver(
     for name in PRIORITY:
         if name not in factories:
             continue
-        driver = factories[name]()
+        try:
+            driver = factories[name]()
+        except Invalid as error:
+            if not reasons:
+                raise
+            # The options may be meant for a better one that cannot work: then its reason is what the user must see.
+            reasons.append(f"{name}: {error}")
+            continue
         if available := driver.available():
             return Selection(driver, Reason.BEST)
         reasons.append(f"{name}: {available.reason}")

@@ -45,16 +45,24 @@ class ShortNames:
         self._lock = threading.Lock()
 
     def of(self, layer_id: str) -> str:
-        """The layer's name; given to it if it has none yet. The layer exists."""
+        """The layer's name; given to it if it has none yet.
+
+        Raises:
+            FileNotFoundError: the layer is not there.
+        """
         note = self._root / layer_id / _LINK
         with self._lock:
             with suppress(FileNotFoundError):
                 return _read(note)
             name = self._make_link(f"../{layer_id}/{self._directory}")
-            # Renamed into place: the note is there whole, or a crash leaves a link that nobody speaks of.
-            unfinished = note.with_suffix(".new")
-            unfinished.write_text(name)
-            os.rename(unfinished, note)
+            try:
+                # Renamed into place: the note is there whole, or a crash leaves a link that nobody speaks of.
+                unfinished = note.with_suffix(".new")
+                unfinished.write_text(name)
+                os.rename(unfinished, note)
+            except OSError:
+                os.unlink(self.links / name)
+                raise
             return name
 
     def below(self, folder: Path) -> tuple[str, ...]:

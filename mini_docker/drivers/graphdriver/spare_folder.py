@@ -32,11 +32,11 @@ class Ground:
     """
 
     parent: str | None
-    birth: int = 0
+    birth: int
 
 
 class SpareFolder:
-    """At most one folder, on the ground that two layers in a row were asked for on.
+    """Keeps at most one folder, on the ground that two layers in a row were asked for on.
 
     A single layer is no reason for one: each step of a build stands on other ground.
 
@@ -79,10 +79,14 @@ class SpareFolder:
         self._background.put(partial(self._make, ground))
 
     def leave(self, parent: str) -> None:
-        """Let go of what stands on a layer that goes."""
+        """Let go of what stands on a layer that is gone."""
         with self._lock:
             if self._last is None or self._last.parent != parent:
                 return
+        self._move_to(None)
+
+    def close(self) -> None:
+        """Keep none any more, and prepare none."""
         self._move_to(None)
 
     def _move_to(self, ground: Ground | None) -> None:

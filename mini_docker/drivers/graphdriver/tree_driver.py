@@ -25,8 +25,8 @@ class TreeDriver(NaiveDiffDriver):
         """Make *tree*: an exact image of the tree *parent*, or an empty directory."""
 
     @abstractmethod
-    def limit_tree(self, tree: Path, options: StorageOptions) -> None:
-        """Keep a container's new tree within its limits.
+    def limit_tree(self, tree: Path, size_bytes: int) -> None:
+        """Let a container's new tree grow to *size_bytes* at most.
 
         Raises:
             Unsupported: the driver cannot.
@@ -38,8 +38,8 @@ class TreeDriver(NaiveDiffDriver):
 
     def make_layer(self, folder: Path, parent: Path | None, options: StorageOptions) -> None:
         self.make_tree(folder / _TREE, None if parent is None else parent / _TREE)
-        if options != StorageOptions():
-            self.limit_tree(folder / _TREE, options)
+        if options.size_bytes:
+            self.limit_tree(folder / _TREE, options.size_bytes)
 
     def unmake_layer(self, folder: Path) -> None:
         if (folder / _TREE).exists():

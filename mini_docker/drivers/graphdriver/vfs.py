@@ -15,7 +15,7 @@ from mini_docker.archive.pack import as_stream, pack
 from mini_docker.archive.unpack import unpack
 from mini_docker.archive.whiteout import WhiteoutForm
 from mini_docker.drivers.availability import AVAILABLE, Availability
-from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions, StorageOptions
+from mini_docker.drivers.graphdriver.contract import NO_OPTIONS, GraphDriverOptions
 from mini_docker.drivers.graphdriver.tree_driver import TreeDriver
 from mini_docker.errors import Invalid, Unsupported
 from mini_docker.linux.kernel import Kernel
@@ -52,5 +52,5 @@ class VfsDriver(TreeDriver):
         with as_stream(pack(parent, self.kernel)) as stream:
             unpack(stream, tree, self.kernel, whiteouts=WhiteoutForm.LITERAL)
 
-    def limit_tree(self, tree: Path, options: StorageOptions) -> None:
+    def limit_tree(self, tree: Path, size_bytes: int) -> None:
         raise Unsupported("the graph driver vfs cannot limit a container's size: run without --storage-opt size")

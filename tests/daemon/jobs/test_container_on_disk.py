@@ -65,6 +65,32 @@ def test_what_the_disk_does_not_take_is_not_started(house: FakeHouse, monkeypatc
     assert house.network_driver.held() == 0 and not any(house.graph_driver.opened.values())
 
 
+def test_what_never_ran_before_a_crash_is_waited_for_by_the_next_daemon(
+    house: FakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed behind the answer of ``create``, nobody had asked the disk yet."""
+    monkeypatch.setattr(house.containers, "make_durable", lambda container: None)
+    container, ran = house.create("sleep"), house.start("sleep")
+    following = FakeHouse(house.root)
+    disk = SlowDisk()
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    following.containers.make_durable(following.containers.get(ran))
+    assert not disk.asked.is_set()
+    following.containers.make_durable(following.containers.get(container))
+    assert disk.asked.wait(10)
+    disk.done.set()
+    following.containers.await_durable(following.containers.get(container))
+
+
+def test_layers_are_prepared_behind_a_start_and_a_removal(house: FakeHouse) -> None:
+    container = house.create("sleep")
+    assert house.graph_driver.prepared == 0
+    house.run("start", container)
+    assert house.graph_driver.prepared == 1
+    house.run("delete", container, force="1")
+    assert house.graph_driver.prepared == 2
+
+
 def test_removed_on_the_way_to_the_disk(house: FakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """It neither fails nor holds up the next one."""
     disk = SlowDisk()

@@ -104,6 +104,28 @@ def test_a_body_has_a_limit_unless_it_is_an_archive(serve: Serve) -> None:
 # documents
 
 
+@pytest.mark.parametrize("failure", [None, errors.Conflict("in use")], ids=["ends well", "fails"])
+def test_what_is_left_for_afterwards_waits_for_the_answer(serve: Serve, failure: Exception | None) -> None:
+    """The whole answer is there while the task has not begun to end: it holds up nobody but itself."""
+    answered, done = threading.Event(), threading.Event()
+
+    def task() -> None:
+        assert answered.wait(10)
+        done.set()
+
+    def create(job: Job) -> None:
+        job.afterwards(task)
+        job.stdout.write(b"{}")
+        if failure:
+            raise failure
+
+    response = serve({"create": create}).ask("POST", "/v1.41/containers/create", b"{}")
+    response.read()
+    assert response.status == (409 if failure else 201) and not done.is_set()
+    answered.set()
+    assert done.wait(10)
+
+
 def test_a_204_has_no_body(serve: Serve) -> None:
     """Whatever a job without a result writes is not part of the answer."""
     response = serve({"start": lambda job: job.stdout.write(b"noise") and None}).ask("POST", "/containers/c/start")

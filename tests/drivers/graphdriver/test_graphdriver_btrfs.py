@@ -135,7 +135,7 @@ def test_a_limit_below_the_least_is_refused(tmp_path: Path) -> None:
     kernel = RecordingKernel()
     driver = BtrfsDriver(tmp_path, kernel.door(), GraphDriverOptions({"btrfs.min_space": "1G"}))
     with pytest.raises(Invalid, match=r"btrfs\.min_space"):
-        driver.limit_tree(tmp_path, StorageOptions(size_bytes=1 << 20))
+        driver.limit_tree(tmp_path, 1 << 20)
     assert kernel.calls == []
 
 

@@ -137,6 +137,32 @@ def test_the_third_container_of_an_image_finds_its_folder_filled(driver: Overlay
 
 
 @by_root
+def test_a_daemon_that_ends_takes_its_spare_folder_along(driver: OverlayDriver) -> None:
+    """And nothing of what is being made just then: who creates a container in that moment has one."""
+    layer(driver, "image", None, file="below")
+    for name in ("first", "second"):
+        driver.create_read_write(name, "image", NO_LIMITS)
+    driver.prepare()
+    driver._background.drain()
+    being_made = driver._folders.scratch("being-made")
+    driver.cleanup()
+    assert list((driver._root / "tmp").iterdir()) == [being_made]
+    driver.create_read_write("third", "image", NO_LIMITS)
+    with opened(driver, "third") as tree:
+        assert (tree / "file").read_text() == "below"
+
+
+@by_root
+def test_an_image_that_goes_while_a_folder_is_filled_on_it_leaves_no_link(driver: OverlayDriver) -> None:
+    """A short name that could not be noted is taken back."""
+    driver.create("image", None)
+    os.rename(driver._root / "image", driver._root / "trash-of-the-test")
+    with pytest.raises(FileNotFoundError):
+        driver._fill_apart("image")
+    assert list(driver._names.links.iterdir()) == [] and list((driver._root / "tmp").iterdir()) == []
+
+
+@by_root
 def test_a_spare_folder_that_a_crash_left_is_rubbish(driver: OverlayDriver) -> None:
     root = driver._root
     layer(driver, "image", None, file="below")

@@ -97,6 +97,19 @@ def test_nothing_works() -> None:
         select_driver(table(overlay="one", vfs="two"))
 
 
+def test_options_of_a_driver_that_cannot_work_do_not_hide_its_reason() -> None:
+    """The next ones know none of them, which is no news; a word that no driver knows is."""
+
+    def knows_no_options() -> GraphDriver:
+        raise Invalid("unknown option overlay.size")
+
+    factories = {**table(overlay="no quotas on this file system"), "btrfs": knows_no_options, "vfs": knows_no_options}
+    with pytest.raises(Unsupported, match="overlay: no quotas on this file system; btrfs: unknown option"):
+        select_driver(factories)
+    with pytest.raises(Invalid, match="unknown option"):
+        select_driver(dict.fromkeys(("overlay", "vfs"), knows_no_options))
+
+
 @given(st.dictionaries(st.sampled_from(KNOWN), st.sampled_from(["", "broken"]), min_size=1))
 def test_the_first_that_works_is_the_best(reasons: dict[str, str]) -> None:
     """With no order given, the choice is the first of the priority list that says it works, or an error."""

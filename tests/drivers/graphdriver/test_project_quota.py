@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from mini_docker.archive.directory_cache import opened as opened_directory
 from mini_docker.drivers.graphdriver.contract import GraphDriverOptions, StorageOptions
 from mini_docker.drivers.graphdriver.overlay import OverlayDriver
 from mini_docker.drivers.graphdriver.project_quota import (
+    _ATTRIBUTES,
+    _QUOTA,
+    _STATE,
     BLOCK_BYTES,
     FIRST_PROJECT,
     GET_ATTRIBUTES,
@@ -88,6 +92,9 @@ def layer_folder(root: Path, name: str) -> Path:
 def test_the_commands_are_the_kernels() -> None:
     """linux/dqblk_xfs.h and linux/quota.h: the command above the lowest byte, the kind of quota in it."""
     assert (GET_QUOTA, SET_LIMIT, GET_STATE) == (0x580302, 0x580402, 0x580802)
+    assert (GET_ATTRIBUTES, SET_ATTRIBUTES) == (0x801C581F, 0x401C5820)
+    assert (_ATTRIBUTES.size, _QUOTA.size) == (28, 112)
+    assert _STATE.size >= 160
 
 
 def test_a_folder_and_those_in_it_get_one_number_and_a_limit(tmp_path: Path) -> None:
@@ -122,15 +129,42 @@ def test_who_goes_takes_the_limit_along(tmp_path: Path) -> None:
     lids = quota(kernel, tmp_path)
     folder = layer_folder(tmp_path, "one")
     lids.limit(folder, MEBIBYTE)
-    with lids.taken_off(folder):
-        shutil.rmtree(folder)
-        assert kernel.limits[FIRST_PROJECT]
+    lids.take_off(folder)
     assert kernel.limits == {FIRST_PROJECT: 0}
-    with lids.taken_off(layer_folder(tmp_path, "free")):
-        pass
-    with lids.taken_off(tmp_path / "gone"):
-        pass
+    lids.take_off(layer_folder(tmp_path, "free"))
+    lids.take_off(tmp_path / "gone")
     assert kernel.limits == {FIRST_PROJECT: 0}
+
+
+def test_killed_before_the_last_file_went_nothing_is_limited_for_ever(tmp_path: Path) -> None:
+    """The next daemon passes over the number while a file bears it, and takes it when none does."""
+    kernel = QuotaKernel()
+    folder = layer_folder(tmp_path, "one")
+    quota(kernel, tmp_path).limit(folder, MEBIBYTE)
+    quota(kernel, tmp_path).take_off(folder)
+    quota(kernel, tmp_path).limit(layer_folder(tmp_path, "two"), MEBIBYTE)
+    assert set(kernel.projects.values()) == {FIRST_PROJECT, FIRST_PROJECT + 1}
+    kernel.projects = {inode: number for inode, number in kernel.projects.items() if number != FIRST_PROJECT}
+    quota(kernel, tmp_path).limit(layer_folder(tmp_path, "three"), MEBIBYTE)
+    assert kernel.limits[FIRST_PROJECT]
+
+
+def test_two_daemons_that_look_at_the_same_moment_part(tmp_path: Path) -> None:
+    """The other one's folders came between the look and the mark: who sees more than his own takes another number."""
+    kernel = QuotaKernel()
+    first_look = kernel.quotactl_fd
+
+    def and_then_the_other_marks(descriptor: int, command: int, id: int, argument: bytes) -> bytes:
+        try:
+            return first_look(descriptor, command, id, argument)
+        finally:
+            if command == GET_QUOTA:
+                kernel.quotactl_fd = first_look  # type: ignore[method-assign]
+                kernel.projects[1] = FIRST_PROJECT
+
+    kernel.quotactl_fd = and_then_the_other_marks  # type: ignore[method-assign]
+    quota(kernel, tmp_path).limit(layer_folder(tmp_path, "one"), MEBIBYTE)
+    assert set(kernel.limits) == {FIRST_PROJECT + 1}
 
 
 def test_an_inherited_number_is_somebody_elses(tmp_path: Path) -> None:
@@ -141,8 +175,7 @@ def test_an_inherited_number_is_somebody_elses(tmp_path: Path) -> None:
     for path in (tmp_path, folder):
         kernel.projects[path.stat().st_ino] = FIRST_PROJECT + 7
     lids = quota(kernel, tmp_path)
-    with lids.taken_off(folder):
-        pass
+    lids.take_off(folder)
     assert kernel.limits == {FIRST_PROJECT + 7: 100}
     with pytest.raises(Unsupported, match=f"belongs to the project {FIRST_PROJECT + 7} itself"):
         lids.limit(folder, MEBIBYTE)
@@ -158,8 +191,18 @@ def test_counted_but_not_enforced_is_no_limit(tmp_path: Path) -> None:
 def test_a_file_system_without_quotas_is_named(tmp_path: Path, reason: int) -> None:
     """The words say what to do."""
     kernel = RecordingKernel(failures={"quotactl_fd": reason})
-    with pytest.raises(Unsupported, match=f"{tmp_path} enforces no project quotas .mount an xfs with pquota"):
+    words = f"{tmp_path} enforces no project quotas .mount an xfs with pquota.*{errno.errorcode[reason]}"
+    with pytest.raises(Unsupported, match=words):
         quota(kernel, tmp_path).check()
+
+
+@pytest.mark.parametrize("size_bytes", [1 << 63, 1 << 64, 99_999_999_999 << 50])
+def test_a_limit_beyond_the_kernels_numbers_is_refused(tmp_path: Path, size_bytes: int) -> None:
+    """It would wrap around, and be none."""
+    kernel = QuotaKernel()
+    with pytest.raises(Invalid, match="more than any file system holds"):
+        quota(kernel, tmp_path).limit(layer_folder(tmp_path, "one"), size_bytes)
+    assert kernel.limits == {}
 
 
 @pytest.mark.parametrize("prefix", ["overlay", "overlay2"])
@@ -169,8 +212,9 @@ def test_the_daemons_options_are_docker_s(tmp_path: Path, prefix: str) -> None:
     assert OverlayDriver(tmp_path, KERNEL, GraphDriverOptions(options))._size_bytes == 1 << 30
     with pytest.raises(Invalid):
         OverlayDriver(tmp_path, KERNEL, GraphDriverOptions({f"{prefix}.size": "much"}))
-    with pytest.raises(Invalid, match="unknown option size"):
-        OverlayDriver(tmp_path, KERNEL, GraphDriverOptions({"size": "1G"}))
+    for wrong in ("size", f"{prefix}.overlay.size", f"{prefix}.sise"):
+        with pytest.raises(Invalid, match=f"unknown option {wrong}"):
+            OverlayDriver(tmp_path, KERNEL, GraphDriverOptions({wrong: "1G"}))
 
 
 # On real file systems.
@@ -191,12 +235,12 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Path]:
     if not Path("/dev/loop-control").exists():
         pytest.skip("this machine has no loop devices")
     mkfs_options, flags = FORMS[request.param]
-    try:
-        with loop_file_system(request.param, mkfs_options, flags, attached=True) as ground:
-            ProjectQuota(KERNEL, ground).check()
-            yield ground / "overlay"
-    except (SyscallError, Unsupported) as error:
-        pytest.skip(f"this kernel keeps no project quotas on {request.param}: {error}")
+    with ExitStack() as mounted:
+        try:
+            ground = mounted.enter_context(loop_file_system(request.param, mkfs_options, flags, attached=True))
+        except SyscallError as error:
+            pytest.skip(f"this kernel keeps no project quotas on {request.param}: {error}")
+        yield ground / "overlay"
 
 
 def fill(path: Path) -> int:
@@ -243,9 +287,11 @@ def test_the_daemons_own_limit_holds_for_who_says_none(ground: Path) -> None:
     layer(driver, "image", None, file="x")  # ext4 lets root pass without an overlay, which gives up that privilege
     driver.create_read_write("usual", "image", NO_LIMITS)
     driver.create_read_write("bigger", "image", StorageOptions(size_bytes=10 * MEBIBYTE))
-    with opened(driver, "usual") as root, opened(driver, "bigger") as other:
+    driver.create_read_write("free", "image", StorageOptions(size_bytes=0))
+    with opened(driver, "usual") as root, opened(driver, "bigger") as other, opened(driver, "free") as free:
         assert fill(root / "big") <= 4 * MEBIBYTE
         assert 4 * MEBIBYTE < fill(other / "big") <= 10 * MEBIBYTE
+        (free / "big").write_bytes(bytes(12 * MEBIBYTE))
 
 
 @pytest.mark.root
