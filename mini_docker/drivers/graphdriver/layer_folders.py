@@ -53,7 +53,7 @@ class LayerFolders:
         self._load()
         # fixed: what an earlier process was about
         self._left_half_made = set(self._incomplete)
-        self._left_behind = [root / shelf / name for shelf in (_TMP, _TRASH) for name in self._names(root / shelf)]
+        self._left_unfinished = [root / _TMP / name for name in self._names(root / _TMP)]
 
     def _load(self) -> None:
         for layer_id in self._names(self.root):
@@ -242,16 +242,18 @@ class LayerFolders:
                     made.rmdir()
 
     def rubbish(self) -> list[Path]:
-        """What a crash left: an earlier process's half-made layers, thrown away now, and its ``tmp/`` and ``trash/``.
+        """What a crash left: an earlier process's half-made layers, thrown away now, and its ``tmp/``; all of ``trash/``.
 
-        Never this process's own, which somebody still fills, or empties.
+        Never what this process has in ``tmp/``, which somebody still fills.
         """
         with self._lock:
             # One that stands on a half-made layer cannot be; but whoever removes it must go leaf by leaf.
             for layer_id in sorted(self._left_half_made & self._incomplete):
                 if not self._children[layer_id]:
-                    self._left_behind.append(self.throw_away(layer_id))
-            return [folder for folder in self._left_behind if os.path.lexists(folder)]
+                    self.throw_away(layer_id)
+            trash = self.root / _TRASH
+            unfinished = [folder for folder in self._left_unfinished if os.path.lexists(folder)]
+            return [*unfinished, *(trash / name for name in self._names(trash))]
 
     def _let_go(self, parent: str | None) -> None:
         if parent is not None:
