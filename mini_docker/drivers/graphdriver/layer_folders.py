@@ -242,7 +242,7 @@ class LayerFolders:
                     made.rmdir()
 
     def rubbish(self) -> list[Path]:
-        """What a crash left: an earlier process's half-made layers, thrown away now, and its ``tmp/``; all of ``trash/``.
+        """What a crash left: half-made layers (thrown away now) and ``tmp/``, of an earlier process; all of ``trash/``.
 
         Never what this process has in ``tmp/``, which somebody still fills.
         """
