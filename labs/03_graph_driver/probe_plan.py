@@ -12,8 +12,8 @@ import pytest
 from mini_docker.drivers.graphdriver.background import Background
 from mini_docker.drivers.graphdriver.contract import MountedRoot
 from mini_docker.drivers.graphdriver.open_roots import OpenRoots
-from mini_docker.drivers.graphdriver.overlay import _lowers
 from mini_docker.drivers.graphdriver.overlay_mount import OverlayMount, clone_detached
+from mini_docker.drivers.graphdriver.short_names import ShortNames
 from mini_docker.errors import Conflict
 from mini_docker.linux.errors import SyscallError
 from mini_docker.linux.recording import RecordingKernel
@@ -44,10 +44,11 @@ def test_a_read_only_mount_has_no_upper_directory() -> None:
 
 def test_what_lies_below_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """The file lower has names with their folder, nearest first; a layer without the file has nothing below."""
-    assert _lowers(tmp_path) == ()
+    short_names = ShortNames(tmp_path, "diff")
+    assert short_names.below(tmp_path) == ()
     written = names(4)
     (tmp_path / "lower").write_text(":".join(f"l/{name}" for name in written))
-    assert _lowers(tmp_path) == written
+    assert short_names.below(tmp_path) == written
 
 
 def test_a_clone_that_cannot_be_made_read_only_is_closed() -> None:

@@ -104,7 +104,7 @@ def test_pictures(house: House, changed: str) -> None:
 
 def test_a_size_that_the_driver_cannot_keep_is_refused(house: House, cli: str) -> None:
     """--storage-opt size: rather no container than one without its limit; the same for what no driver knows."""
-    for option, words in (("size=1G", "cannot limit a container's size"), ("size=oops", "invalid size"),
+    for option, words in (("size=1G", "container's size cannot be limited"), ("size=oops", "invalid size"),
                           ("colour=red", "unknown storage option")):  # fmt: skip
         ran: Ran = getattr(house, cli)("create", "--storage-opt", option, "busybox", "true")
         assert ran.code != 0 and words in ran.err
