@@ -61,8 +61,9 @@ class LinuxKernel:
         self._slow_syscall = ctypes.CDLL(None, use_errno=True).syscall
         self._slow_syscall.restype = ctypes.c_long
 
-    def _call(self, name: str, *arguments: object, shown: tuple[object, ...]) -> int:
-        result: int = self._syscall(ctypes.c_long(self._numbers[name]), *arguments)
+    def _call(self, name: str, *arguments: object, shown: tuple[object, ...], slow: bool = False) -> int:
+        syscall = self._slow_syscall if slow else self._syscall
+        result: int = syscall(ctypes.c_long(self._numbers[name]), *arguments)
         if result < 0:
             raise SyscallError(name, shown, ctypes.get_errno())
         return result
@@ -306,12 +307,10 @@ class LinuxKernel:
 
     def quotactl_fd(self, descriptor: int, command: int, id: int, argument: bytes) -> bytes:
         buffer = ctypes.create_string_buffer(argument, len(argument))
-        result = self._slow_syscall(
-            ctypes.c_long(self._numbers["quotactl_fd"]), ctypes.c_uint(descriptor), ctypes.c_uint(command),
-            ctypes.c_uint(id), buffer,
+        self._call(
+            "quotactl_fd", ctypes.c_uint(descriptor), ctypes.c_uint(command), ctypes.c_uint(id), buffer,
+            shown=(descriptor, hex(command), id), slow=True,
         )  # fmt: skip
-        if result < 0:
-            raise SyscallError("quotactl_fd", (descriptor, hex(command), id), ctypes.get_errno())
         return buffer.raw
 
 

@@ -62,13 +62,13 @@ class SpareFolder:
     def take(self, ground: Ground) -> Path:
         """A folder on that ground, the spare or one that is filled now. The caller sees to it that the ground stays."""
         with self._lock:
-            again = self._likely = self._last == ground
-            if again and self._folder is not None:
-                folder, self._folder = self._folder, None
-                return folder
-        if not again:
-            self._move_to(ground)
-        return self._fill(ground.parent)
+            if self._last == ground:
+                self._likely = True
+            else:
+                self._forget()
+                self._last = ground
+            folder, self._folder = self._folder, None
+        return folder or self._fill(ground.parent)
 
     def prepare(self) -> None:
         """Have a folder filled for who comes next, if it is likely that somebody does."""
@@ -81,21 +81,19 @@ class SpareFolder:
     def leave(self, parent: str) -> None:
         """Let go of what stands on a layer that is gone."""
         with self._lock:
-            if self._last is None or self._last.parent != parent:
-                return
-        self._move_to(None)
+            if self._last is not None and self._last.parent == parent:
+                self._forget()
 
     def close(self) -> None:
-        """Keep none any more, and prepare none."""
-        self._move_to(None)
-
-    def _move_to(self, ground: Ground | None) -> None:
+        """Let go of what is kept, and of what is being filled."""
         with self._lock:
-            outdated, self._folder = self._folder, None
-            self._last = ground
-            self._likely = False
-        if outdated is not None:
-            self._background.put(partial(self._discard, outdated))
+            self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew. The lock is held."""
+        if self._folder is not None:
+            self._background.put(partial(self._discard, self._folder))
+        self._last, self._likely, self._folder = None, False, None
 
     def _make(self, ground: Ground) -> None:
         with self._lock:

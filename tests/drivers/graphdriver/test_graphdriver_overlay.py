@@ -108,15 +108,20 @@ def test_a_container_layer_is_two_directories_and_a_note(driver: OverlayDriver) 
     assert (made / "lower").read_text().startswith("l/")
 
 
-@by_root
-def test_the_third_container_of_an_image_finds_its_folder_filled(driver: OverlayDriver) -> None:
-    """It is a layer like any other. When the image goes, so does what was filled for it."""
-    root = driver._root
+def prepare_a_third(driver: OverlayDriver) -> None:
+    """An image, two containers of it in a row, and all the time that the driver wants."""
     layer(driver, "image", None, file="below")
     for name in ("first", "second"):
         driver.create_read_write(name, "image", NO_LIMITS)
     driver.prepare()
     driver._background.drain()
+
+
+@by_root
+def test_the_third_container_of_an_image_finds_its_folder_filled(driver: OverlayDriver) -> None:
+    """It is a layer like any other. When the image goes, so does what was filled for it."""
+    root = driver._root
+    prepare_a_third(driver)
     (spare,) = (root / "tmp").iterdir()
     number = spare.stat().st_ino
     driver.create_read_write("third", "image", NO_LIMITS)
@@ -139,11 +144,7 @@ def test_the_third_container_of_an_image_finds_its_folder_filled(driver: Overlay
 @by_root
 def test_a_daemon_that_ends_takes_its_spare_folder_along(driver: OverlayDriver) -> None:
     """And nothing of what is being made just then: who creates a container in that moment has one."""
-    layer(driver, "image", None, file="below")
-    for name in ("first", "second"):
-        driver.create_read_write(name, "image", NO_LIMITS)
-    driver.prepare()
-    driver._background.drain()
+    prepare_a_third(driver)
     being_made = driver._folders.scratch("being-made")
     driver.cleanup()
     assert list((driver._root / "tmp").iterdir()) == [being_made]
@@ -165,11 +166,7 @@ def test_an_image_that_goes_while_a_folder_is_filled_on_it_leaves_no_link(driver
 @by_root
 def test_a_spare_folder_that_a_crash_left_is_rubbish(driver: OverlayDriver) -> None:
     root = driver._root
-    layer(driver, "image", None, file="below")
-    for name in ("first", "second"):
-        driver.create_read_write(name, "image", NO_LIMITS)
-    driver.prepare()
-    driver._background.drain()
+    prepare_a_third(driver)
     following = OverlayDriver(root, KERNEL)
     following.cleanup()
     assert list((root / "tmp").iterdir()) == [] and set(following.layers()) == {"image", "first", "second"}
